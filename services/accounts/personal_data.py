@@ -97,6 +97,10 @@ class PersonalData:
     async def set_locale(self, account: str, locale: str) -> None:
         await self._pool.execute("UPDATE accounts SET locale = $2 WHERE account = $1", account, locale)
 
+    async def wants_reminders(self, account: str) -> bool:
+        """Whether the person wants to be reminded."""
+        return bool(await self._pool.fetchval("SELECT reminders FROM accounts WHERE account = $1", account))
+
     async def set_reminders(self, account: str, *, on: bool) -> None:
         await self._pool.execute("UPDATE accounts SET reminders = $2 WHERE account = $1", account, on)
 

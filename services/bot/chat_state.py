@@ -45,8 +45,9 @@ class ChatData(msgspec.Struct, frozen=True, omit_defaults=True):
     """The style that a link has chosen for the next order."""
     buying: Buying | None = None
     taken_message: int = 0
-    """The message with the receipt's address or promo code; should it come again, it is no "
-    "text for an order."""
+    """The message with the receipt's address or promo code; should it come again, it is no order's text."""
+    panel: int = 0
+    """The message with menu and cabinet: the only one of them with live buttons."""
     cut_text: int = 0
     """The message whose text was refused as the beginning of a longer one; its rest may follow."""
 

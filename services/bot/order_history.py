@@ -1,4 +1,6 @@
-"""An account's movements and jobs, read from the log: right at once."""
+"""An account's movements, payments and jobs: from the log, but for the payments right at once."""
+
+from typing import cast
 
 import msgspec
 
@@ -8,29 +10,46 @@ from events.stream_names import account_stream
 from ledger.jobs.state import JobState
 from ledger.log.reader import LogReader
 from ledger.postgres import Pool
+from ledger.promotions.referrals import reference
 from ledger.sql import load_queries
+from projections.reports.explain import Chain, explain
 from services.adapters.telegram.order_labels import LineState
 
 query = load_queries("services.bot")
 
-OPERATIONS_SHOWN = 8
+PAGE = 6
+"""Operations or payments of one screen."""
 JOBS_SHOWN = 5
-_CHARGES_READ = 60
-"""Enough for OPERATIONS_SHOWN lines even when each is an order of several videos."""
 
 
 class Operation(msgspec.Struct, frozen=True):
-    """One movement of credits as a person sees it: an order of several videos is one."""
+    """One movement of credits as a person sees it: an order of several videos is one, with its refunds."""
 
     event: CreditEvent
+    """Its first one, at `position`."""
+    position: int
     amount: int
     """Credits, above zero when they came in."""
     videos: int
+    failed: int
+    """So many of `videos` did not work out and were refunded."""
+    reason: str
+    """The error class of the last that did not."""
     at_us: int
 
 
+class ShownPayment(msgspec.Struct, frozen=True):
+    """One purchase; `state` as in the read model `payments`."""
+
+    credits: int
+    amount_minor: int
+    currency: str
+    at_us: int
+    state: str
+
+
 class ShownJob(msgspec.Struct, frozen=True):
-    """One video as a person sees it: number `number` of `of` in its order."""
+    """One video in the making as a person sees it: number `number` of `of` in its order."""
 
     state: LineState
     style: str
@@ -44,47 +63,54 @@ class History:
         self._pool = pool
         self._log = log
 
-    async def operations(self, account: str) -> list[Operation]:
-        """The last OPERATIONS_SHOWN movements, newest first; an order's charges are one."""
-        stream = account_stream(account)
-        rows = await self._pool.fetch(query("last_operations"), stream, _CHARGES_READ)
-        found: list[Operation] = []
-        for position, type_name, data, at_us in rows:
-            event = decode_data(type_name, data, position)
-            assert isinstance(event, CreditEvent)
-            last = found[-1] if found else None
-            if last is not None and _same_order(last.event, event):
-                found[-1] = Operation(event, last.amount - event.amount, last.videos + 1, at_us)
-            elif len(found) == OPERATIONS_SHOWN:
-                break
-            else:
-                found.append(Operation(event, event.sign * event.amount, 1, at_us))
-        return found
+    async def operations(self, account: str, page: int = 0) -> tuple[list[Operation], int]:
+        """One page of movements, newest first, and how many there are."""
+        rows = await self._pool.fetch(query("operations"), account_stream(account), PAGE, page * PAGE)
+        found = [
+            Operation(
+                cast(CreditEvent, decode_data(row["type"], row["data"], row["position"])),
+                *(row[name] for name in ("position", "amount", "videos", "failed", "reason", "at_us")),
+            )
+            for row in rows
+        ]
+        return found, rows[0]["total"] if rows else 0
+
+    async def payments(self, account: str, page: int = 0) -> tuple[list[ShownPayment], int]:
+        rows = await self._pool.fetch(query("payments"), account, PAGE, page * PAGE)
+        return [ShownPayment(*tuple(row)[:5]) for row in rows], rows[0]["total"] if rows else 0
+
+    async def friends(self, account: str) -> tuple[int, int]:
+        """Friends who have begun, and the credits they brought."""
+        row = await self._pool.fetchrow(query("friends"), account_stream(account), reference(account))
+        assert row is not None
+        return row["friends"], row["credits"]
+
+    async def spent(self, account: str, position: int) -> Chain | None:
+        """What led to a movement of this account and what followed; None: there is no such movement."""
+        row = await self._pool.fetchrow(query("operation_at"), account_stream(account), position)
+        if row is None:
+            return None
+        event = decode_data(row["type"], row["data"], position)
+        return await explain(self._pool, event.order if isinstance(event, CreditsCharged) else str(position))
 
     async def job_names(self, account: str) -> list[str]:
         rows = await self._pool.fetch(query("last_jobs"), account_stream(account), JOBS_SHOWN)
         return [job for job, _ in rows]
 
     async def jobs(self, account: str) -> list[ShownJob]:
+        """Those of the last JOBS_SHOWN that are in the making."""
         rows = await self._pool.fetch(query("last_jobs"), account_stream(account), JOBS_SHOWN)
         shown = []
         for job, at_us in rows:
             state = await self._log.job(job)
-            if state.queued is not None:
+            if state.queued is not None and not state.outcome:
                 queued = state.queued
                 shown.append(ShownJob(line_state(state), queued.style, queued.number, queued.of, at_us))
         return shown
 
 
 def line_state(job: JobState) -> LineState:
-    if job.outcome == "succeeded":
-        return "done"
-    if job.outcome == "failed":
-        return "gifted" if job.video is not None else "failed"
+    """Of one that has not ended."""
     if job.submissions:
         return "rendering"
     return "writing" if job.run else "queued"
-
-
-def _same_order(one: CreditEvent, other: CreditEvent) -> bool:
-    return isinstance(one, CreditsCharged) and isinstance(other, CreditsCharged) and one.order == other.order

@@ -22,13 +22,37 @@ SELECT data ->> 'job' AS job, recorded_at_us FROM events
 WHERE stream = $1 AND type = 'CreditsCharged'
 ORDER BY version DESC LIMIT $2
 
--- name: last_operations
--- The last events of stream $1 that moved credits, newest first, at most $2.
-SELECT position, type, data::text, recorded_at_us FROM events
-WHERE stream = $1
-  AND type IN ('CreditsGranted', 'CreditsCharged', 'CreditsRefunded', 'CreditsRevoked', 'CreditsRestored',
-               'CreditsExpired')
-ORDER BY version DESC LIMIT $2
+-- name: friends
+-- How many invitations of an account were rewarded, and what it got for them. $1 its stream, $2 the reference of its own
+SELECT count(*) AS friends, coalesce(sum((data ->> 'amount')::bigint), 0)::bigint AS credits FROM events
+WHERE stream = $1 AND type = 'CreditsGranted' AND data ->> 'kind' = 'referral' AND data ->> 'reference' <> $2
+
+-- name: operation_at
+-- One movement of credits of an account. $1 its stream, $2 position
+SELECT type, data::text FROM events WHERE stream = $1 AND position = $2 AND starts_with(type, 'Credits')
+
+-- name: operations
+-- What moved credits of an account, the newest first; an order's charges, and what came back of them, are one. `total`: how
+-- many there are. $1 its stream, $2 at most so many, $3 after so many
+WITH moved AS (
+    SELECT e.position, e.type, e.data, e.recorded_at_us, coalesce(c.data, e.data) ->> 'order' AS ordered,
+           (e.data ->> 'amount')::bigint
+           * CASE WHEN e.type IN ('CreditsGranted', 'CreditsRefunded', 'CreditsRestored') THEN 1 ELSE -1 END AS amount
+    FROM events e LEFT JOIN events c ON e.type = 'CreditsRefunded' AND c.type = 'CreditsCharged'
+                                    AND c.data ->> 'job' = e.data ->> 'job'
+    WHERE e.stream = $1 AND starts_with(e.type, 'Credits')
+)
+SELECT min(position) AS position, (array_agg(type ORDER BY position))[1] AS type,
+       (array_agg(data::text ORDER BY position))[1] AS data, min(recorded_at_us) AS at_us, sum(amount)::bigint AS amount,
+       count(*) FILTER (WHERE type = 'CreditsCharged') AS videos, count(*) FILTER (WHERE type = 'CreditsRefunded') AS failed,
+       coalesce((array_agg(data ->> 'reason' ORDER BY position DESC) FILTER (WHERE type = 'CreditsRefunded'))[1], '') AS reason,
+       count(*) OVER () AS total
+FROM moved GROUP BY coalesce(ordered, position::text) ORDER BY 1 DESC LIMIT $2 OFFSET $3
+
+-- name: payments
+-- What an account ordered to buy, the newest first. $1 account, $2 at most so many, $3 after so many
+SELECT credits, amount_minor, currency, ordered_at_us AS at_us, state, count(*) OVER () AS total
+FROM payments WHERE account = $1 ORDER BY ordered_at_us DESC, payment LIMIT $2 OFFSET $3
 
 -- name: verdict_keep
 -- Remember a verdict; the first one stays. $1 account, $2 content, $3 kinds

@@ -7,6 +7,7 @@ from aiogram import Bot
 from aiogram.exceptions import TelegramAPIError
 from aiogram.fsm.context import FSMContext
 from aiogram.types import BotCommandScopeChat, CallbackQuery, Message, ReplyParameters, TelegramObject
+from msgspec.structs import replace
 
 from services.adapters.telegram import client
 from services.adapters.telegram.client import edit_buttons, edit_text
@@ -59,6 +60,26 @@ class Conversation:
         await self.send_screen(screen)
         if isinstance(self.event, Message):
             await self.lead_back()
+
+    async def show_panel(self, screen: Screen, *, aside: bool = True) -> None:
+        """Show a screen of menu or cabinet: over the last one when that was tapped, else in its place.
+        `aside`: as in `send_aside`, after a command one line leads back."""
+        panel = (await self.load_data()).panel
+        tapped = self.event.message if isinstance(self.event, CallbackQuery) else None
+        over = tapped is not None and tapped.message_id == panel
+        chat_id, text, buttons = self.person.chat_id, screen.text, screen.buttons
+        if over and await edit_text(self.bot, chat_id, panel, text, buttons):
+            return
+        await self.replace_panel(await self.send_screen(screen))
+        if aside and isinstance(self.event, Message):
+            await self.lead_back()
+
+    async def replace_panel(self, message_id: int) -> None:
+        """Make a message that was just sent the panel; the one before loses its buttons."""
+        data = await self.load_data()
+        if data.panel:
+            await edit_buttons(self.bot, self.person.chat_id, data.panel)
+        await self.save_data(replace(data, panel=message_id))
 
     async def lead_back(self) -> bool:
         """Say what is waited for: the receipt's address, or the order card, which is quoted."""

@@ -16,7 +16,18 @@ from events.errors import NeurocardsError
 from ledger.errors import LedgerBusyError, LedgerUnavailableError
 from services.adapters.telegram import client
 from services.bot.context import BotContext
-from services.bot.handlers import admin, card, fallback, menu, order, place_order, promotions, terms, topup
+from services.bot.handlers import (
+    admin,
+    cabinet,
+    card,
+    fallback,
+    menu,
+    order,
+    place_order,
+    promotions,
+    terms,
+    topup,
+)
 from services.bot.inbox import StoredUpdate
 from services.bot.inbox.outage_log import is_database_away
 from services.bot.metrics import drop
@@ -134,6 +145,7 @@ def build_dispatcher(shop: BotContext, places: BaseStorage) -> Dispatcher:
         promotions.router,
         admin.router,
         menu.router,
+        cabinet.router,
         topup.router,
         place_order.router,
         card.router,

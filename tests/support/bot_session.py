@@ -163,6 +163,9 @@ class MemoryPeople:
     async def set_locale(self, account: str, locale: str) -> None:
         self.locales[int(account[1:])] = locale
 
+    async def wants_reminders(self, account: str) -> bool:
+        return self.reminders.get(account, True)
+
     async def set_reminders(self, account: str, *, on: bool) -> None:
         self.reminders[account] = on
 
@@ -244,6 +247,26 @@ class MemoryDrafts:
         return self.kept[draft.draft]
 
 
+class EmptyHistory:
+    """Nothing was ever done."""
+
+    async def operations(self, account: str, page: int = 0) -> tuple[list[Any], int]:
+        return [], 0
+
+    payments = operations
+
+    async def friends(self, account: str) -> tuple[int, int]:
+        return 0, 0
+
+    async def spent(self, account: str, position: int) -> None:
+        return None
+
+    async def jobs(self, account: str) -> list[Any]:
+        return []
+
+    job_names = jobs
+
+
 class MemoryBlobs:
     """Blobs in a dictionary."""
 
@@ -302,7 +325,7 @@ def memory_shop(**settings: Any) -> BotContext:
     drafts: Any = MemoryDrafts()
     ledger: Any = MemoryLedger()
     blobs: Any = MemoryBlobs()
-    history: Any = SimpleNamespace(operations=_nothing, jobs=_nothing, job_names=_nothing)
+    history: Any = EmptyHistory()
     read = load_settings(**settings)
     moderation = Moderation(read.moderation, MemoryJudge(), MemoryVerdicts(), blobs)
     return BotContext(
@@ -317,7 +340,3 @@ def memory_shop(**settings: Any) -> BotContext:
         moderation,
         memory_till(read, ledger, recorded_bot()[0]),
     )
-
-
-async def _nothing(account: str) -> list[Any]:
-    return []

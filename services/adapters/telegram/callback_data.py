@@ -24,13 +24,23 @@ class MenuAction(StrEnum):
 
 
 class Menu(CallbackData, prefix="menu"):
-    """To a menu screen; sent as a new message, never over the button's own."""
+    """To a menu screen; over the button's own message only where that is the panel."""
 
     action: MenuAction
 
     @classmethod
     def filter_action(cls, action: MenuAction) -> CallbackQueryFilter:
         return cls.filter(F.action == action)
+
+
+Section = Literal["operations", "spent", "payments", "invite", "settings"]
+
+
+class Cabinet(CallbackData, prefix="cab"):
+    """A section of the cabinet; `value` is a page, from 0, or a position in the log."""
+
+    section: Section
+    value: int = 0
 
 
 class OfDraft(CallbackData, prefix="draft"):

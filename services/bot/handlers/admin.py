@@ -115,7 +115,7 @@ async def _show_user(shop: BotContext, user: str) -> Plan:
     parts = [f"🛠 <code>{html.escape(account)}</code>", f"Balance: {state.balance}"]
     if state.forgotten:
         parts.append("Forgotten")
-    operations = await shop.history.operations(account)
+    operations, _total = await shop.history.operations(account)
     parts += ["", "<b>Last operations</b>", *map(_line, operations)] if operations else []
     jobs = await shop.history.job_names(account)
     parts += ["", "<b>Last jobs</b>"] if jobs else []

@@ -12,12 +12,11 @@ when its link is followed, by opening the account with it: an account that is op
 import re
 from contextlib import suppress
 from typing import Final, Literal
-from urllib.parse import urlencode
 
 from aiogram import Bot, F, Router
 from aiogram.dispatcher.event.bases import SkipHandler
 from aiogram.filters import Command, CommandObject, CommandStart
-from aiogram.types import InlineKeyboardButton, Message, TelegramObject
+from aiogram.types import Message, TelegramObject
 from aiogram.utils.i18n import gettext as _
 from msgspec.structs import replace
 
@@ -213,25 +212,3 @@ def _refusal(answer: Answer) -> str:
             return _("🚫 Too many codes that do not exist. Please try again in an hour.")
         case _:
             return _("🤷 There is no such code. Please check how it is written, and write it once more.")
-
-
-@router.message(Command("invite"))
-async def invite(message: Message, chat: Conversation) -> None:
-    if not chat.shop.invites:
-        text = _("👥 Invitations bring no credits at the moment.")
-        await chat.send_aside(Screen(text, keyboard([home_button()])))
-        return
-    url = await link(chat.bot, chat.person)
-    words = urlencode({"url": url, "text": _("Promo videos for your products, from one photo")})
-    share = InlineKeyboardButton(text=_("📤 Send to a friend"), url=f"https://t.me/share/url?{words}")
-    await chat.send_aside(Screen(invite_line(chat.shop, url), keyboard([share], [cabinet_button()])))
-
-
-def invite_line(shop: BotContext, link: str) -> str:
-    if shop.settings.referral_after == "purchase":
-        text = _("👥 Invite a friend: after their first top-up you get {yours}, they get {theirs}.")
-    else:
-        text = _("👥 Invite a friend: after their first video you get {yours}, they get {theirs}.")
-    yours = credits_text(shop.settings.referral_credits)
-    theirs = credits_text(shop.settings.referred_credits)
-    return f"{text.format(yours=yours, theirs=theirs)}\n{quote(link)}"

@@ -1,5 +1,6 @@
 """Screens outside of making an order, localized."""
 
+from collections.abc import Callable
 from typing import Final
 
 from aiogram.types import BotCommand, InlineKeyboardButton, InlineKeyboardMarkup
@@ -27,11 +28,20 @@ def button(text: str, data: str) -> InlineKeyboardButton:
 
 
 def keyboard(*rows: list[InlineKeyboardButton]) -> InlineKeyboardMarkup:
-    return InlineKeyboardMarkup(inline_keyboard=list(rows))
+    return InlineKeyboardMarkup(inline_keyboard=[row for row in rows if row])
 
 
 def menu_button(text: str, action: MenuAction) -> InlineKeyboardButton:
     return button(text, Menu(action=action).pack())
+
+
+def page_row(number: int, total: int, data: Callable[[int], str]) -> list[InlineKeyboardButton]:
+    """◀ 2/5 ▶ for page `number` of `total`, from 0; nothing for one page. `data`: of a page's button."""
+    if total <= 1:
+        return []
+    row = [button("◀️", data(number - 1))] if number else []
+    row.append(button(f"{number + 1}/{total}", data(number)))
+    return [*row, button("▶️", data(number + 1))] if number + 1 < total else row
 
 
 def create_button() -> InlineKeyboardButton:
@@ -186,10 +196,13 @@ def _menu_keyboard(unfinished: bool) -> InlineKeyboardMarkup:
     rows = [[create_button()]]
     if unfinished:
         rows.insert(0, [menu_button(_("↩️ Go on with my order"), MenuAction.RESUME)])
-    rows.append([cabinet_button(), topup_button()])
-    rows.append(
-        [menu_button(_("💬 Support"), MenuAction.SUPPORT), menu_button(_("🌐 Language"), MenuAction.LANGUAGE)]
-    )
+    rows += [
+        [cabinet_button(), topup_button()],
+        [
+            menu_button(_("💬 Support"), MenuAction.SUPPORT),
+            menu_button(_("🌐 Language"), MenuAction.LANGUAGE),
+        ],
+    ]
     return keyboard(*rows)
 
 
@@ -223,8 +236,3 @@ def support(shop: BotContext, account: str) -> Screen:
         "please include this number: <code>{account}</code>"
     ).format(contact=quote(shop.settings.support_contact), account=quote(account))
     return Screen(text, keyboard([home_button()]))
-
-
-def language() -> Screen:
-    rows = [[button(name, ChooseLanguage(locale=locale).pack())] for locale, name in LANGUAGE_NAMES.items()]
-    return Screen(_("🌐 Which language shall we speak?"), keyboard(*rows))

@@ -4,7 +4,15 @@ from typing import Any
 
 import pytest
 
-from services.adapters.telegram.callback_data import Again, ChooseLanguage, Menu, MenuAction, Order, TopUp
+from services.adapters.telegram.callback_data import (
+    Again,
+    Cabinet,
+    ChooseLanguage,
+    Menu,
+    MenuAction,
+    Order,
+    TopUp,
+)
 from tests.integration.services.bot.people import (
     CREATE,
     ORDER,
@@ -187,8 +195,10 @@ async def test_the_cabinet_shows_balance_operations_and_videos(visitor: Visitor)
     await visitor.say("/cabinet")
     words = await visitor.hears("My account")
     assert "Balance: 1 credit" in words
-    assert "−1 · order: 1 video" in words and "+2 · welcome gift" in words
-    assert "in the queue · UGC blogger" in words
+    assert "1 credit: welcome gift, no end" in words and "in the queue · UGC blogger" in words
+    await visitor.press(Cabinet(section="operations").pack())
+    words = await visitor.hears("Operations")
+    assert "−1 credit · order: 1 video" in words and "+2 credits · welcome gift" in words
 
 
 async def test_commands_in_the_middle_keep_the_place(visitor: Visitor) -> None:

@@ -12,6 +12,7 @@ from ledger.promotions import commands as g
 from projections.verify.run import check_ledger
 from services.accounts.erase import Forgetting
 from services.accounts.personal_data import forgotten_names
+from services.adapters.telegram.callback_data import Cabinet
 from services.platform.blobs import BlobStore
 from services.platform.database import create_pool
 from services.platform.settings import load_settings
@@ -52,7 +53,7 @@ async def test_a_code_gives_its_credits_once(visitor: Visitor, other_visitor: Vi
     await visitor.say("/promo SPRING-25")
     await visitor.hears("already")
     await visitor.say("/cabinet")
-    await visitor.hears(r"\+3 · promo code")
+    await visitor.hears("3 credits: promo code, no end")
     await other_visitor.enter()
     await other_visitor.say("/promo SPRING-25")
     await other_visitor.hears("разобрали")
@@ -75,8 +76,10 @@ async def test_nobody_guesses_codes_for_long(visitor: Visitor, world: BotWorld):
 
 async def link_of(visitor: Visitor) -> str:
     await visitor.say("/cabinet")
+    await visitor.press(Cabinet(section="invite").pack())
     found = re.search(
-        r"https://t\.me/neurocards_bot\?start=(ref_[0-9a-v]{24})", await visitor.hears("Invite|Пригласите")
+        r"https://t\.me/neurocards_bot\?start=(ref_[0-9a-v]{24})",
+        await visitor.hears("Your link|Ваша ссылка"),
     )
     assert found is not None
     return found[1]
@@ -142,6 +145,7 @@ async def test_who_is_erased_and_comes_back_uses_no_code_again_and_owes_what_the
         state = await state_of(visitor)
         assert (state.balance, state.debt, state.promos) == (-2, 2, ())
     await visitor.say("/cabinet")
-    await visitor.hears("2 · owed from before")
+    await visitor.press(Cabinet(section="operations").pack())
+    await visitor.hears("2 credits · owed from before")
     async with ledger_of(world) as ledger:
         assert await check_ledger(ledger.read.pool) == []

@@ -1,6 +1,6 @@
 """Buttons: each fits into the 64 bytes Telegram gives, comes back as it went, and is told from the others."""
 
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from aiogram.filters.callback_data import CallbackData
@@ -20,6 +20,7 @@ MADE: list[CallbackData] = [
     *(b.Menu(action=action) for action in b.MenuAction),
     *(kind(draft=DRAFT) for kind in (b.Again, b.BackToOrder)),
     *(b.ChooseLanguage(locale=locale) for locale in LOCALES),
+    *(b.Cabinet(section=section, value=2**53) for section in get_args(b.Section)),
     *(b.Reminders(on=on) for on in (True, False)),
     b.Order(draft=DRAFT, version=9999),
     *(b.CardButton(do="style", value=style, draft=DRAFT, version=9999) for style in load_styles()),

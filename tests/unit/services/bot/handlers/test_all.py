@@ -23,7 +23,18 @@ from services.accounts.drafts import Draft
 from services.accounts.personal_data import Brief, forgotten_names
 from services.adapters.telegram.callback_data import AcceptTerms, Menu, MenuAction, Order, Reminders
 from services.bot.context import TERMS_VERSION, BotContext, Person
-from services.bot.handlers import admin, card, fallback, menu, order, place_order, promotions, terms, topup
+from services.bot.handlers import (
+    admin,
+    cabinet,
+    card,
+    fallback,
+    menu,
+    order,
+    place_order,
+    promotions,
+    terms,
+    topup,
+)
 from services.bot.update_handler import build_dispatcher
 from services.generation.catalogue import Catalogue
 from services.platform.blobs import one_chunk
@@ -51,8 +62,8 @@ class Desk:
     def restart(self) -> None:
         """As a new process: what was only in memory is gone."""
         for router in (
-            fallback.foreign, terms.router, menu.router, place_order.router, card.router, order.router,
-            fallback.router, admin.router, topup.router, promotions.router,
+            fallback.foreign, terms.router, menu.router, cabinet.router, place_order.router, card.router,
+            order.router, fallback.router, admin.router, topup.router, promotions.router,
         ):  # fmt: skip
             router._parent_router = None  # routers are modules': each test's dispatcher adopts them anew
         self.dispatcher: Dispatcher = build_dispatcher(self.shop, self.storage)
