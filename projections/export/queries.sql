@@ -1,10 +1,11 @@
 -- name: export_csv
--- The rows as columns; what a spreadsheet would execute has an apostrophe before it. $1 first position, $2 last position
-SELECT position, regexp_replace(stream, formula, mark) AS stream, version, regexp_replace(type, formula, mark) AS type,
-       regexp_replace(data::text, formula, mark) AS data, regexp_replace(key, formula, mark) AS key,
-       encode(body_hash, 'hex') AS body_hash, command_events, regexp_replace(writer, formula, mark) AS writer, recorded_at_us,
-       encode(hash, 'hex') AS hash
-FROM events, (VALUES ('^[=+@\t\r''-]', '''\&')) AS plain (formula, mark)
+-- The rows as columns; what a spreadsheet would execute (tab, return, ' + - = @) has an apostrophe before it. $1 first position, $2 last position
+SELECT position, CASE WHEN ascii(stream) = ANY (formula) THEN '''' ELSE '' END || stream AS stream, version,
+       CASE WHEN ascii(type) = ANY (formula) THEN '''' ELSE '' END || type AS type,
+       CASE WHEN ascii(data::text) = ANY (formula) THEN '''' ELSE '' END || data AS data,
+       CASE WHEN ascii(key) = ANY (formula) THEN '''' ELSE '' END || key AS key, encode(body_hash, 'hex') AS body_hash, command_events,
+       CASE WHEN ascii(writer) = ANY (formula) THEN '''' ELSE '' END || writer AS writer, recorded_at_us, encode(hash, 'hex') AS hash
+FROM events, (VALUES (ARRAY[9, 13, 39, 43, 45, 61, 64])) AS begin (formula)
 WHERE position BETWEEN $1 AND $2 ORDER BY position
 
 -- name: export_ends

@@ -4,7 +4,7 @@ import contextlib
 import os
 import re
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from hashlib import sha256
 from pathlib import Path
@@ -208,18 +208,22 @@ async def export(
 async def _beside(connection: Connection, what: Range) -> dict[str, Any]:
     """Nodes of the tree beside the range, up to a checkpoint."""
     note = await newest_checkpoint(connection, at_least=what.last)
-    signed = note.statement if note and isinstance(note.statement, Checkpoint) else None
-    size = signed.size if signed else what.last
+    if note is None or not isinstance(note.statement, Checkpoint):
+        return {"left": _hex(await Tree(connection).nodes(0, what.first - 1))}
+    signed = note.statement
     for tiles in (True, False):  # tiles may be damaged: the second time from rows
         tree, whole = Tree(connection, tiles=tiles), CompactRange()
-        parts = [(0, what.first - 1), (what.first - 1, what.last), (what.last, size)]
+        parts = [(0, what.first - 1), (what.first - 1, what.last), (what.last, signed.size)]
         left, within, right = [await tree.nodes(*part) for part in parts]
         for (_, end), nodes in zip(parts, (left, within, right), strict=True):
             whole.extend(end, nodes)
-        if signed is None or whole.root() == signed.root:
+        if whole.root() == signed.root:
             break
-    beside = {"left": tuple(node.hex() for node in left), "right": tuple(node.hex() for node in right)}
-    return beside | {"note": note.note if note else None}
+    return {"left": _hex(left), "right": _hex(right), "note": note.note}
+
+
+def _hex(nodes: Iterable[bytes]) -> tuple[str, ...]:
+    return tuple(node.hex() for node in nodes)
 
 
 async def _decided(connection: Connection, what: Range) -> dict[str, int]:

@@ -41,7 +41,7 @@ def _flaw(row: Any, size: int | None) -> str:
     wanted, swept = row["size_bytes"], row["swept_sha256"]
     if not row["why"] and size is None:
         return "is gone, and was never swept: it was lost or taken"
-    if not row["why"] and wanted not in (None, size):
+    if not row["why"] and wanted not in (None, str(size)):
         return f"has {size} bytes, and should have {wanted}"
     if row["why"] == "missing":
         return "was lost before it was of age"

@@ -287,20 +287,19 @@ SET position = $1, hash = $2, ended_at = clock_timestamp(), problems = $4::text:
 UPDATE verification SET taken_until = clock_timestamp() + make_interval(secs => $1)
 
 -- name: verification_take
--- Take the turn to verify; no row: nothing is due, or another process is at it. `whole`: from the log's start, which is
--- done more often while something is wrong; `lied`: a time of the row has not come yet, which counts as never. $1 how often
--- what is new, $2 how often the whole, $3 how often the whole while something is wrong, $4 for how long the turn is taken, all
--- in seconds; $5, $6 whether what is new and the whole are due whatever the row says, $7 whether whose turn it is does not matter
+-- Take the turn to verify; no row: nothing is due, or another process is at it. `whole`: from the log's start;
+-- `lied`: a time of the row has not come yet, which counts as never. $1 how often what is new, $2 how often the whole, $3 for how
+-- long the turn is taken, all in seconds; $4, $5 whether what is new and the whole are due whatever the row says, $6 whether
+-- whose turn it is does not matter
 WITH due AS (
     SELECT one,
-           $6 OR coalesce(whole_at NOT BETWEEN at - make_interval(
-               secs => CASE WHEN problems = '{}' THEN $2::float8 ELSE least($2::float8, $3::float8) END) AND soon, true) AS whole,
-           $5 OR coalesce(ended_at NOT BETWEEN at - make_interval(secs => $1) AND soon, true) AS new,
-           coalesce(greatest(whole_at, ended_at, taken_until - make_interval(secs => $4)) > soon, false) AS lied
+           $5 OR coalesce(whole_at NOT BETWEEN at - make_interval(secs => $2) AND soon, true) AS whole,
+           $4 OR coalesce(ended_at NOT BETWEEN at - make_interval(secs => $1) AND soon, true) AS new,
+           coalesce(greatest(whole_at, ended_at, taken_until - make_interval(secs => $3)) > soon, false) AS lied
     FROM verification, LATERAL (SELECT clock_timestamp() AS at, clock_timestamp() + interval '1 minute' AS soon) AS now
-    WHERE $7 OR taken_until NOT BETWEEN at AND soon + make_interval(secs => $4) FOR UPDATE OF verification
+    WHERE $6 OR taken_until NOT BETWEEN at AND soon + make_interval(secs => $3) FOR UPDATE OF verification
 )
-UPDATE verification v SET taken_until = clock_timestamp() + make_interval(secs => $4)
+UPDATE verification v SET taken_until = clock_timestamp() + make_interval(secs => $3)
 FROM due WHERE v.one = due.one AND (due.whole OR due.new)
 RETURNING due.whole, due.lied, v.problems::text AS problems
 

@@ -1,12 +1,12 @@
 """Scheduled verification of the log, so that damage is known within minutes.
 
 Every few minutes what is new is verified: chain, rules, books, and the rows of read models that it touched.
-Once a day everything is, from the log's start: only that sees an old row changed. It is done by processes of
-low priority, one after the other.
+From the log's start everything is, as often as WHOLE_SHARE of a core allows: only that sees an old row
+changed. It is done by processes of low priority, one after the other.
 
-Findings are kept until the whole has been verified anew, which is done more often while something is wrong.
-Two processes: the row says whose turn it is; a killed one's turn is taken over when it has run out, and then
-both may verify at once, which costs time and nothing else.
+Findings are kept until the whole has been verified anew. Two processes: the row says whose turn it is; a
+killed one's turn is taken over when it has run out, and then both may verify at once, which costs time and
+nothing else.
 
 The row only spares work: whoever may write it could say that all is well until 2036. What a process has not
 verified itself, or seen in the file beside the notes, for OVERDUE times the period it verifies whatever the
@@ -14,6 +14,7 @@ row says, and what it reports is its own (docs/decisions/verification-memory.md)
 """
 
 import asyncio
+import resource
 import time
 from collections import Counter
 from collections.abc import Mapping
@@ -46,8 +47,8 @@ logger = structlog.get_logger()
 FIRST_S: Final = 30.0
 """While everything starts there is better to do."""
 TURN_S: Final = 1800.0
-AGAIN_S: Final = 900.0
-"""Pause between two verifications of the whole while something is wrong."""
+WHOLE_SHARE: Final = 0.05
+"""Of a core may go to verifying the whole: it is done as often as that allows, within the settings."""
 FAILED_PAUSE_S: Final = 300.0
 OVERDUE: Final = 1.5
 """Periods after which a process verifies by its own memory."""
@@ -91,17 +92,17 @@ class Verification:
         turn = await self._take() if time.monotonic() >= self._begin_at else None
         report = None
         if turn is not None:
-            self._back_after_s = FAILED_PAUSE_S
+            self._back_after_s, before_s = FAILED_PAUSE_S, _walks_cpu_s()
             report = await self._report(turn)
             if report is not None:
-                await self._end(turn, report)
+                await self._end(turn, report, _walks_cpu_s() - before_s)
             await self._give_back()
         self._measure()
         return int(report is not None)
 
     async def _take(self) -> Turn | None:
         seen = self._memory.recall()
-        whole_s = min(self._whole_every_s, AGAIN_S) if seen.problems else self._whole_every_s
+        whole_s = min(max(seen.whole_cpu_s / WHOLE_SHARE, self._every_s), self._whole_every_s)
         whole = seen.age_s(whole=True) > OVERDUE * whole_s
         overdue = whole or seen.age_s(whole=False) > OVERDUE * self._every_s
         if not overdue:
@@ -109,9 +110,7 @@ class Verification:
         elif not self._overdue_since:
             self._overdue_since = time.monotonic()
         alone = overdue and time.monotonic() - self._overdue_since > TURN_S
-        row = await self._row(
-            "verification_take", self._every_s, self._whole_every_s, AGAIN_S, TURN_S, overdue, whole, alone
-        )
+        row = await self._row("verification_take", self._every_s, whole_s, TURN_S, overdue, whole, alone)
         if row is None:
             return Turn(whole=whole, lied=True) if alone else None
         whole = whole or row["whole"]
@@ -178,7 +177,7 @@ class Verification:
     async def _notes_stored(self) -> int:
         return int(await self._pool.fetchval("SELECT count(*) FROM checkpoints"))
 
-    async def _end(self, turn: Turn, report: Report) -> None:
+    async def _end(self, turn: Turn, report: Report, cpu_s: float) -> None:
         seen = self._memory.newest
         found: Counter[str] = Counter(problem.kind for problem in report.problems)
         known = turn.known if turn.whole else _most(turn.known, seen.problems)
@@ -192,8 +191,8 @@ class Verification:
         if "rewritten" not in found:  # a restore takes stored notes away
             stored, kept = max(stored, seen.notes_stored), max(kept, seen.notes_kept)
         now_s, head = time.time(), report.head
-        whole_at_s = now_s if turn.whole else seen.whole_at_s
-        self._memory.keep(Verified(now_s, whole_at_s, head.position, head.hash.hex(), problems, stored, kept))
+        whole = (now_s, cpu_s) if turn.whole else (seen.whole_at_s, seen.whole_cpu_s)
+        self._memory.keep(Verified(now_s, *whole, head.position, head.hash.hex(), problems, stored, kept))
         text = msgspec.json.encode(problems).decode()
         await self._row("verification_end", head.position, head.hash, turn.whole, text)
         self._back_after_s = None
@@ -205,6 +204,12 @@ class Verification:
         VERIFIED_POSITION.set(seen.position)
         for kind in DATABASE_KINDS:
             PROBLEMS.labels(kind).set(seen.problems.get(kind, 0))
+
+
+def _walks_cpu_s() -> float:
+    """CPU seconds of all walks that have ended: this process has no other children."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def _most(one: Mapping[str, int], other: Mapping[str, int]) -> dict[str, int]:

@@ -24,10 +24,14 @@ AHEAD_S: Final = 60.0
 
 
 class Verified(msgspec.Struct, frozen=True):
-    """The last verification. Epoch seconds of this machine, 0: never; `problems`: kind → how many."""
+    """The last verification. Epoch seconds of this machine, 0: never; `problems`: kind → how many.
+
+    `whole_cpu_s`: what verifying the whole cost last.
+    """
 
     new_at_s: float = 0.0
     whole_at_s: float = 0.0
+    whole_cpu_s: float = 0.0
     position: Annotated[int, msgspec.Meta(ge=0, le=POSITION_MAX)] = 0
     hash: Digest = GENESIS_HASH.hex()
     problems: dict[str, int] = {}

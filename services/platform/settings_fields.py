@@ -295,7 +295,7 @@ class SettingsFields(BaseSettings):
         300, ge=0, description="How often what came into the log since is verified; 0: never"
     )
     verify_whole_every_seconds: float = Field(
-        86_400, ge=60, description="How often the whole log is verified, and everything made of it"
+        86_400, ge=60, description="How often the whole log is verified at least; oftener while it is small"
     )
 
     # Retention, kept by maintenance

@@ -1,6 +1,7 @@
 """A real log with events of all kinds, and ways to damage it as only a superuser can."""
 
 from collections.abc import Callable
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
@@ -39,13 +40,32 @@ NEW_KEY = new_key("neurocards/tampering")
 OTHER_KEY = new_key("neurocards/tampering")
 _TERMS = (False, None, "5 videos", "ru")
 """Of orders: no test, credits for ever, the receipt's line, the locale."""
-VIDEO = Video("videos/v.mp4", "ab" * 32, 1234)
+VIDEO_BYTES = b"v" * 1234
+VIDEO = Video("videos/v.mp4", sha256(VIDEO_BYTES).hexdigest(), len(VIDEO_BYTES))
 BUSY = Failure("transient", "500")
 UNGUARD = "ALTER TABLE events DISABLE TRIGGER ALL; ALTER TABLE checkpoints DISABLE TRIGGER ALL;"
 LOG = """SELECT position, stream, version, type, data::text AS data, key, body_hash, command_events, writer,
 recorded_at_us, hash FROM events ORDER BY position"""
 _NOTIFIED = """UPDATE cursors SET (position, hash) = (SELECT position, hash FROM events
 ORDER BY position DESC LIMIT 1) WHERE name = 'notifier'"""
+OWED = """
+INSERT INTO deliveries (job, kind, position, account, order_id, number, of_jobs, locale, refunded, blob,
+                        size_bytes, owed_at, state)
+SELECT substr(e.stream, strpos(e.stream, '-') + 1),
+       CASE e.type WHEN 'JobSucceeded' THEN 'video' WHEN 'VideoGifted' THEN 'gift'
+                   WHEN 'JobFailed' THEN 'failure' ELSE 'paid' END,
+       e.position, first.data ->> 'account', 'o', 1, 1, 'ru',
+       CASE e.type WHEN 'JobFailed' THEN (first.data ->> 'price')::bigint ELSE 0 END,
+       coalesce(e.data -> 'video' ->> 'blob', ''), coalesce((e.data -> 'video' ->> 'size_bytes')::bigint, 0),
+       timestamptz 'epoch', 'sent'
+FROM events e JOIN events first ON first.stream = e.stream AND first.version = 1
+WHERE e.type IN ('JobSucceeded', 'VideoGifted', 'JobFailed', 'PaymentSucceeded')
+UNION ALL
+SELECT substr(data ->> 'reference', 10), 'referral', position, substr(stream, 9), '', 1, 1, 'ru',
+       (data ->> 'amount')::bigint, '', 0, timestamptz 'epoch', 'sent'
+FROM events WHERE type = 'CreditsGranted' AND data ->> 'kind' = 'referral' AND stream = 'account-a'
+"""
+"""Deliveries as the notifier writes them of this log."""
 _SLEEP_UNTIL = "SELECT pg_sleep(greatest($1::float8 - extract(epoch FROM clock_timestamp())::float8, 0))"
 
 

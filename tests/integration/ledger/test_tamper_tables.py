@@ -14,7 +14,7 @@ from ledger.checkpoints import store as noted
 from ledger.checkpoints.checkpoint import Checkpoint
 from ledger.log.snapshots import Snapshot
 from projections.verify.run import verify_on
-from tests.integration.ledger.tampering import KEY, OTHER_KEY, Damaged, write_log
+from tests.integration.ledger.tampering import KEY, OTHER_KEY, OWED, Damaged, write_log
 from tests.support.servers import SessionPostgres
 
 
@@ -149,25 +149,6 @@ async def test_what_is_told_otherwise_with_hashes_that_fit_is_told_by_the_rules(
     assert any(words in problem.message for problem in await log.problems() if problem.kind == kind)
     unsettled = await log.connection.fetchval("SELECT count(*) FROM audit.unsettled_payments")
     assert unsettled == (kind == "payment")
-
-
-OWED = """
-INSERT INTO deliveries (job, kind, position, account, order_id, number, of_jobs, locale, refunded, blob,
-                        size_bytes, owed_at, state)
-SELECT substr(e.stream, strpos(e.stream, '-') + 1),
-       CASE e.type WHEN 'JobSucceeded' THEN 'video' WHEN 'VideoGifted' THEN 'gift'
-                   WHEN 'JobFailed' THEN 'failure' ELSE 'paid' END,
-       e.position, first.data ->> 'account', 'o', 1, 1, 'ru',
-       CASE e.type WHEN 'JobFailed' THEN (first.data ->> 'price')::bigint ELSE 0 END,
-       coalesce(e.data -> 'video' ->> 'blob', ''), coalesce((e.data -> 'video' ->> 'size_bytes')::bigint, 0),
-       timestamptz 'epoch', 'sent'
-FROM events e JOIN events first ON first.stream = e.stream AND first.version = 1
-WHERE e.type IN ('JobSucceeded', 'VideoGifted', 'JobFailed', 'PaymentSucceeded')
-UNION ALL
-SELECT substr(data ->> 'reference', 10), 'referral', position, substr(stream, 9), '', 1, 1, 'ru',
-       (data ->> 'amount')::bigint, '', 0, timestamptz 'epoch', 'sent'
-FROM events WHERE type = 'CreditsGranted' AND data ->> 'kind' = 'referral' AND stream = 'account-a'
-"""
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from services.maintenance.verification_memory import FILE, VerificationMemory, V
 def test_another_process_s_newer_file_is_believed_an_older_one_is_not(tmp_path: Path) -> None:
     now_s = time.time()
     one, other = VerificationMemory(tmp_path / "notes"), VerificationMemory(tmp_path / "notes")
-    one.keep(Verified(now_s - 50, now_s - 500, 7, "ab" * 32, {"edited": 1}, 3, 2))
+    one.keep(Verified(now_s - 50, now_s - 500, 1.5, 7, "ab" * 32, {"edited": 1}, 3, 2))
     assert other.recall() == one.newest
     other.keep(Verified(now_s - 90))
     assert one.recall().position == 7
