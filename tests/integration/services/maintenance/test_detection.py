@@ -126,11 +126,9 @@ PLAYED: dict[str, list[str]] = {
         "$$ BEGIN RETURN NULL; END $$",
         "DROP TRIGGER events_append_only ON events; CREATE TRIGGER events_append_only BEFORE TRUNCATE ON "
         "events FOR EACH STATEMENT EXECUTE FUNCTION refuse_rewriting()",
-        "ALTER TABLE checkpoints DISABLE TRIGGER ALL",
         "ALTER TABLE events ENABLE REPLICA TRIGGER events_append_only",
     ],
     "drops a unique index, or makes one of its name over something else, or marks it invalid": [
-        "DROP INDEX events_one_charge_per_job",
         "DROP INDEX events_one_charge_per_job; CREATE UNIQUE INDEX events_one_charge_per_job ON events "
         "((data ->> 'job'), position) WHERE type = 'CreditsCharged'",
         "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'events_key'::regclass",
@@ -158,14 +156,12 @@ PLAYED: dict[str, list[str]] = {
     "grants UPDATE, DELETE or a column's UPDATE; gives an object to somebody else": [
         "GRANT UPDATE ON events TO neurocards_web",
         "GRANT UPDATE (data) ON events TO neurocards_bot",
-        "GRANT DELETE ON model_changes TO neurocards_app",
         "ALTER TABLE events OWNER TO postgres",
     ],
     "lets a login append more (`ledger.event_rights`)": [
         "UPDATE ledger.event_rights SET roles = roles || '{neurocards_web}' WHERE kind = 'manual'"
     ],
     "makes a superuser, a member of one or of one of our roles; gives a login more than it has": [
-        "CREATE ROLE neurocards_mallory SUPERUSER",
         "CREATE ROLE mallory; GRANT neurocards_log TO mallory",
         "ALTER ROLE neurocards_web SUPERUSER",
     ],

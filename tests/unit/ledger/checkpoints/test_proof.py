@@ -15,6 +15,7 @@ from ledger.checkpoints.proof import Proof, ProofError, decode, encode, proven, 
 from ledger.checkpoints.signed_note import NoteError, SignatureError, new_key
 from tests.support.each import each
 from tests.support.history import History
+from tests.support.mutation import mutated
 
 KEY = new_key("neurocards/test")
 SIZE = 21
@@ -137,11 +138,7 @@ def test_no_forged_file_is_taken_for_a_proof() -> None:
 @given(st.data())
 def test_a_true_proof_changed_anywhere_is_refused(data: st.DataObject) -> None:
     true = encode(PROOF.checkpoint, PROOF.events).encode()
-    at, to = sorted(data.draw(st.tuples(*[st.integers(0, len(true))] * 2)))
-    piece = data.draw(
-        st.one_of(st.binary(max_size=3), st.sampled_from([true[at:to] * 2, b"0", b" ", b"null"]))
-    )
-    forged = true[:at] + piece + true[to:]
+    forged = mutated(data, true)
     if forged != true:
         with pytest.raises((ProofError, NoteError)):
             verify(decode(forged), KEY.public)

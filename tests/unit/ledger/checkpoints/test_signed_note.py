@@ -5,11 +5,14 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ledger.checkpoints import signed_note
-from ledger.checkpoints.signed_note import MalformedKeyError, MalformedNoteError, SignatureError
+from ledger.checkpoints.signed_note import MalformedKeyError, MalformedNoteError, NoteError, SignatureError
 from ledger.checkpoints.store import statements_in
 from tests.support.each import each
+from tests.support.mutation import mutated
 
 # The example in the documentation of Go's golang.org/x/mod/sumdb/note.
 PRIVATE = "PRIVATE+KEY+PeterNeumann+c74f20a3+AYEKFALVFGyNhPJEMzD1QIDr+Y7hfZx09iUvxdXHKDFz"
@@ -148,6 +151,18 @@ COSIGNED = (
 )
 COSIGNED_BY = "neurocards.example/ledger+5e5b904e+AYwZ4EpC9CpDk6beepjR5GSZxDSAWPLVnOW2fLDVRTXe"
 WITNESS = "witness.example/w1+f59d680a+BFAORnEmjswIsJMknPmnVTual2ccE/9EKx48gLIE8bdl"
+
+
+@given(st.data())
+def test_a_cosigned_note_changed_anywhere_says_the_same_or_nothing(data: st.DataObject) -> None:
+    forged = mutated(data, COSIGNED.encode()).decode("utf-8", "replace")
+    by, witness = signed_note.parse_public(COSIGNED_BY), signed_note.parse_witness(WITNESS)
+    try:
+        said = signed_note.open_note(forged, by), signed_note.cosigned(forged, witness)
+    except NoteError:
+        return
+    text = COSIGNED.rpartition("\n\n")[0] + "\n"
+    assert said in ((text, 1796071305), (text, None))
 
 
 def test_a_witness_signs_the_time_with_the_text() -> None:

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from events.envelope import GENESIS, GENESIS_HASH, Recorded
-from ledger.checkpoints.checkpoint import Checkpoint, time_text
+from ledger.checkpoints.checkpoint import Checkpoint, open_checkpoint, time_text
 from ledger.checkpoints.merkle import leaf_hash, nodes_of, root_of, whole_root
-from ledger.checkpoints.signed_note import new_key
+from ledger.checkpoints.signed_note import NoteError, new_key
 from projections.engine.errors import MalformedManifestError, ManifestError
 from projections.export.manifest import COLUMNS, Manifest, path_of, read_manifest, totals_of
 from projections.export.verify import verify_file
@@ -22,6 +22,7 @@ from projections.verify.findings import Problem
 from tests.support.each import each
 from tests.support.fake_clock_ledger import random_ledger
 from tests.support.history import rehashed
+from tests.support.mutation import mutated
 
 KEY = new_key("neurocards/test")
 EVENTS = random_ledger(5, steps=60).events
@@ -240,15 +241,26 @@ def test_a_true_row_changed_anywhere_is_found(data: st.DataObject) -> None:
     with TemporaryDirectory() as folder:
         file, manifest = write(Path(folder), EVENTS[:AT])
         true = file.read_bytes()
-        begin = true.rindex(b"\n", 0, -1) + 1
-        at, to = sorted(data.draw(st.tuples(*[st.integers(begin, len(true))] * 2)))
-        piece = data.draw(
-            st.one_of(st.binary(max_size=3), st.sampled_from([true[at:to] * 2, b"0", b" ", b"null"]))
-        )
-        forged = true[:at] + piece + true[to:]
+        forged = mutated(data, true, true.rindex(b"\n", 0, -1) + 1)
         file.write_bytes(forged)
         fitting = replace(manifest, size_bytes=len(forged), sha256=sha256(forged).hexdigest())
         assert forged == true or found(file, fitting)
+
+
+@given(st.data())
+def test_a_true_manifest_changed_anywhere_is_refused_or_contradicted(data: st.DataObject) -> None:
+    """But for its own name and time, for which nothing vouches."""
+    with TemporaryDirectory() as folder:
+        file, manifest = write(Path(folder), EVENTS[:AT], note=NOTE)
+        path = path_of(file)
+        path.write_bytes(mutated(data, path.read_bytes()))
+        try:
+            forged = read_manifest(path)
+            signed_by = [] if forged.note is None else [open_checkpoint(forged.note, KEY.public)]
+        except (MalformedManifestError, NoteError):
+            return
+        if replace(forged, file=manifest.file, made_at=manifest.made_at) != manifest:
+            assert verify_file(file, forged, checkpoints=signed_by).problems
 
 
 def test_the_rules_are_checked_on_a_whole_log(tmp_path: Path) -> None:
