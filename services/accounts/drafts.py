@@ -15,7 +15,7 @@ from services.accounts.personal_data import Brief
 
 query = load_queries("services.accounts")
 
-View = Literal["", "styles", "formats", "lengths", "numbers", "product", "wishes"]
+View = Literal["", "styles", "formats", "lengths", "numbers", "photo", "product", "wishes"]
 """What the card asks for; empty: nothing, it shows the order."""
 
 
@@ -124,6 +124,10 @@ class Drafts:
     async def show_order(self, draft: str) -> None:
         """Have the notifier show the order's card once more; for one that shows something older."""
         await self._pool.execute(query("order_show"), draft)
+
+    async def tell_when_it_works(self, account: str, draft: str, by: int) -> None:
+        """Tell the account once when it can order (`draft`, or anything); `by` is the update that asks."""
+        await self._pool.execute(query("notice_request"), account, draft, by)
 
     async def drop(self, draft: str) -> None:
         """Delete a draft that is not being ordered, and its words. An unused photo goes later."""

@@ -143,13 +143,22 @@ INSERT INTO outside_words (ref, account, words) SELECT $1, account, $3 FROM acco
 RETURNING ref
 
 -- name: mark_ordered
--- A draft has become an order, and keeps its photo. $1 draft
-WITH marked AS (UPDATE drafts SET ordered = true WHERE draft = $1 RETURNING photo)
+-- A draft has become an order, and keeps its photo; nobody has to tell its person that it works. $1 draft
+WITH marked AS (
+    UPDATE drafts SET ordered = true WHERE draft = $1 RETURNING photo, account
+), told AS (
+    DELETE FROM notice_requests r USING marked WHERE r.account = marked.account
+)
 UPDATE blobs SET used_at = 'infinity' FROM marked WHERE blob = marked.photo
 
 -- name: note_read
 -- $1 actor, $2 command, $3 account, $4 reason
 INSERT INTO person_reads (actor, what, account, reason) VALUES ($1, $2, $3, $4)
+
+-- name: notice_request
+-- Somebody wants to be told when it works. $1 account, $2 the draft they would order, or nothing, $3 the update that asks
+INSERT INTO notice_requests (account, draft, asked_by) VALUES ($1, $2, $3)
+ON CONFLICT (account) DO UPDATE SET draft = $2, asked_by = $3, asked_at = clock_timestamp()
 
 -- name: open_jobs_of
 -- $1 account

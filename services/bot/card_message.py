@@ -6,7 +6,7 @@ From the commit on only the notifier edits it (docs/decisions/order-card.md).
 import contextlib
 
 from aiogram.exceptions import TelegramBadRequest
-from aiogram.types import BufferedInputFile, InputMediaPhoto, Message
+from aiogram.types import BufferedInputFile, InlineKeyboardButton, InputMediaPhoto, Message
 from msgspec.structs import replace
 
 from services.accounts.drafts import Draft
@@ -16,9 +16,9 @@ from services.bot.screens import card
 from services.bot.screens.menu import Screen
 
 
-async def show(chat: Conversation, draft: Draft, note: str = "", *, short: bool = False) -> Draft:
-    """Show the draft on its card; one that is gone is sent again."""
-    return await put(chat, draft, card.screen(draft, await chat.balance(), note, short=short))
+async def show(chat: Conversation, draft: Draft, note: str = "", *ways: InlineKeyboardButton) -> Draft:
+    """Show the draft on its card, with a note and `ways` out; a card that is gone is sent again."""
+    return await put(chat, draft, card.screen(draft, await chat.balance(), note, *ways))
 
 
 async def put(chat: Conversation, draft: Draft, screen: Screen) -> Draft:

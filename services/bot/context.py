@@ -58,10 +58,7 @@ class BotContext:
     def maker(self, style: str, sides: str = "", seconds: int = 0) -> Model:
         """The model that makes such a video: the style's first that is well, else its first."""
         named = style_of(style).makers(self.catalogue, sides, seconds)
-        candidates, now_us = named or [self.catalogue.default], self.circuits.now_us()
-        circuits = ((model, self.circuits.of(model.slug)) for model in candidates)
-        due = (model for model, circuit in circuits if circuit.available or circuit.half_open(now_us))
-        return next(due, candidates[0])  # one whose rest is over needs jobs to be tried with
+        return self.circuits.first_well(named or [self.catalogue.default])
 
     @property
     def model(self) -> Model:
@@ -69,10 +66,13 @@ class BotContext:
         return self.maker("")
 
     def takes_orders(self, model: Model | None, sides: str = "", seconds: int = 0) -> bool:
-        """Whether a model takes orders now, itself or by an alternative. Not by one that is half-open: nobody
-        is charged to find out whether it works."""
+        """Whether a model takes orders now, itself or by an alternative."""
         candidates = self.catalogue.candidates(model, sides, seconds) if model is not None else ()
-        return any(self.circuits.of(each.slug).available for each in candidates)
+        return self.circuits.any_well(candidates)
+
+    def rest_s(self, model: Model) -> float | None:
+        """Seconds until it, or its alternative, is tried again; None: nobody knows."""
+        return self.circuits.rest_s(self.catalogue.candidates(model))
 
     @property
     def invites(self) -> bool:

@@ -25,6 +25,7 @@ from services.bot.handlers import (
     order,
     place_order,
     promotions,
+    repair,
     terms,
     topup,
 )
@@ -150,6 +151,7 @@ def build_dispatcher(shop: BotContext, places: BaseStorage) -> Dispatcher:
         place_order.router,
         card.router,
         order.router,
+        repair.router,
         fallback.router,
     )
     return dispatcher

@@ -9,6 +9,7 @@ English, about the provider, and sometimes wrong.
 from typing import Final, Literal
 
 import msgspec
+from msgspec.structs import replace
 
 ErrorClass = Literal[
     "user_violation",
@@ -32,14 +33,17 @@ ErrorClass = Literal[
 class ErrorPolicy(msgspec.Struct, frozen=True, kw_only=True):
     """Consequences of one error class.
 
-    `happened` and `advice` are msgids of the notifier's catalogue. `retries`: another submission may help.
-    `rests_key`: the provider account's own trouble; it rests, each of the others is tried. `pauses_model`: no
-    job can have this model for now. `blames_model`: many in a row, and the model rests. `alarms`: an operator
-    should hear of it now, since nothing gets better by itself. `parks`: the job is a dead letter.
+    `happened` and `advice` are msgids of the notifier's catalogue. `repairs`: what the seller may change.
+    `passes`: nothing but time helps. `retries`: another submission may help. `rests_key`: the provider
+    account's own trouble; it rests, each of the others is tried. `pauses_model`: no job can have this model
+    for now. `blames_model`: many in a row, and the model rests. `alarms`: an operator should hear of it now,
+    since nothing gets better by itself. `parks`: the job is a dead letter.
     """
 
     happened: str
     advice: str
+    repairs: tuple[Literal["photo", "product"], ...] = ()
+    passes: bool = False
     retries: bool = False
     rests_key: bool = False
     pauses_model: bool = False
@@ -61,6 +65,9 @@ _LOOKING: Final = _(
     "We are looking into it. You can try again now; if it fails once more, please write to support."
 )
 
+_AWAY: Final = ErrorPolicy(happened=_UNAVAILABLE, advice=_ALERTED, passes=True, alarms=True)
+_CROWDED: Final = ErrorPolicy(happened=_BUSY, advice=_IN_MINUTES, passes=True, retries=True)
+
 POLICIES: Final[dict[str, ErrorPolicy]] = {
     "user_violation": ErrorPolicy(
         happened=_("The video service refused this request because of its content rules."),
@@ -68,6 +75,7 @@ POLICIES: Final[dict[str, ErrorPolicy]] = {
             "What helps: a photo without faces, and a text without famous people, characters, "
             "brands of others, violence or anything for adults only."
         ),
+        repairs=("photo", "product"),
     ),
     "bad_image": ErrorPolicy(
         happened=_("The video service cannot work with this photo."),
@@ -75,6 +83,7 @@ POLICIES: Final[dict[str, ErrorPolicy]] = {
             "What helps: a sharp JPEG or PNG of the product alone, at least 600 pixels on each side, "
             "not a narrow strip, not a screenshot."
         ),
+        repairs=("photo",),
     ),
     "our_fault": ErrorPolicy(
         happened=_("Something broke on our side. It was not your photo or text."),
@@ -82,11 +91,11 @@ POLICIES: Final[dict[str, ErrorPolicy]] = {
         alarms=True,
         parks=True,
     ),
-    "provider_auth": ErrorPolicy(happened=_UNAVAILABLE, advice=_ALERTED, rests_key=True, alarms=True),
-    "provider_balance": ErrorPolicy(happened=_UNAVAILABLE, advice=_ALERTED, rests_key=True, alarms=True),
-    "model_paused": ErrorPolicy(happened=_UNAVAILABLE, advice=_ALERTED, pauses_model=True, alarms=True),
-    "rate_limited": ErrorPolicy(happened=_BUSY, advice=_IN_MINUTES, retries=True),
-    "transient": ErrorPolicy(happened=_BUSY, advice=_IN_MINUTES, retries=True, blames_model=True),
+    "provider_auth": replace(_AWAY, rests_key=True),
+    "provider_balance": replace(_AWAY, rests_key=True),
+    "model_paused": replace(_AWAY, pauses_model=True),
+    "rate_limited": _CROWDED,
+    "transient": replace(_CROWDED, blames_model=True),
     "result_broken": ErrorPolicy(
         happened=_("A video was made, but its file came to us damaged."),
         advice=_("Please try again: this is rare and mostly works the second time."),
@@ -99,11 +108,15 @@ POLICIES: Final[dict[str, ErrorPolicy]] = {
             "The service is slow at the moment; try again in half an hour. "
             "Should this video still arrive, it is yours as a gift."
         ),
+        passes=True,
         blames_model=True,
     ),
     "overloaded": ErrorPolicy(
         happened=_("There are more orders than usual, and your video could not have been ready in time."),
-        advice=_("So we did not begin it. Please try again later: the same photo and text will do."),
+        advice=_(
+            "So we did not begin it. Please try again in half an hour: the same photo and text will do."
+        ),
+        passes=True,
     ),
     "poison": ErrorPolicy(happened=_UNEXPLAINED, advice=_LOOKING, alarms=True, parks=True),
     "cancelled": ErrorPolicy(

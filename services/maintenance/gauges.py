@@ -155,12 +155,18 @@ class Balances:
         self._redis = redis
         self._breaker = redis_breaker("balances_not_noted")
         self._seen: dict[str, float] = {}
+        self._read_last: dict[str, Decimal] = {}
+
+    def pay(self, credits: int) -> bool:
+        """Whether an account whose balance could be read last has so many."""
+        return any(balance >= credits for balance in self._read_last.values())
 
     async def run_once(self) -> int:
         """How many could be read. Never raises because of provider or Redis."""
         accounts = self._kie.accounts
         found = await asyncio.gather(*(self._read(account) for account in accounts))
         read = {name: balance for name, balance in zip(accounts, found, strict=True) if balance is not None}
+        self._read_last = read
         if (redis := self._redis) is not None:
             await self._breaker.ask(lambda: note_balances(redis, read))
         return len(read)

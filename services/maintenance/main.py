@@ -29,6 +29,7 @@ from services.maintenance.late_videos import LateVideos
 from services.maintenance.note_delivery import NoteDelivery
 from services.maintenance.orphaned_jobs import OrphanedJobs
 from services.maintenance.referral_bonuses import ReferralBonuses
+from services.maintenance.reminders import Notices, Reminders
 from services.maintenance.retention import Retention
 from services.maintenance.verification import Verification
 from services.payments.follow_up import FollowUp
@@ -55,6 +56,7 @@ SLOWLY_S = 15.0
 NOTES_S = 15.0
 LATE_S = 30.0
 BALANCES_S = 60.0
+REMINDERS_S = 60.0
 RETENTION_S = 60.0
 SNAPSHOTS_S = 60.0
 COMPARE_S = 60.0
@@ -84,7 +86,11 @@ async def serve(settings: Settings) -> None:
             tasks.start("unclaimed", orphaned.run_once, min(ORPHANED_S, lease_s))
         tasks.start("snapshots", partial(keep_snapshots, pool), SNAPSHOTS_S)
         start_payments(tasks, settings, ledger, pool, shop, bot)
-        start_gauges(tasks, pool, redis, kie)
+        balances = gauges.Balances(kie, redis)
+        start_gauges(tasks, pool, redis, kie, balances)
+        tasks.start("notices", Notices(settings, pool, balances).run_once, REMINDERS_S)
+        if settings.reminders:
+            tasks.start("reminders", Reminders(pool, ledger.now_us).run_once, REMINDERS_S)
         if settings.verify_every_seconds:
             verification = Verification(settings, pool, runtime.stop)
             tasks.start("verification", verification.run_once, verification.idle_s)
@@ -122,7 +128,9 @@ async def compare_books(book: Reconciliation, days: int, every_s: float) -> int:
     return int(report is not None)
 
 
-def start_gauges(tasks: Scheduler, pool: Pool, redis: Redis | None, kie: Kie) -> None:
+def start_gauges(
+    tasks: Scheduler, pool: Pool, redis: Redis | None, kie: Kie, balances: gauges.Balances
+) -> None:
     offered = [model.slug for model in load_catalogue().models if model.enabled]
     tasks.start("summary", partial(gauges.measure_open_jobs, pool), MEASURE_S)
     tasks.start("lags", gauges.ConsumerLag(pool, redis).run_once, MEASURE_S)
@@ -131,4 +139,4 @@ def start_gauges(tasks: Scheduler, pool: Pool, redis: Redis | None, kie: Kie) ->
     tasks.start("models", partial(gauges.measure_models, CircuitBook(pool), offered), MEASURE_S)
     tasks.start("archive", partial(gauges.measure_wal_archive, pool), SLOWLY_S)
     tasks.start("unknown", gauges.UnknownSubmissions(pool).run_once, SLOWLY_S)
-    tasks.start("balances", gauges.Balances(kie, redis).run_once, BALANCES_S)
+    tasks.start("balances", balances.run_once, BALANCES_S)

@@ -62,6 +62,7 @@ SELECT kind, count(*) FROM payment_differences WHERE comparison = ANY ($1) AND N
 WITH old AS MATERIALIZED (
     SELECT draft, brief, EXISTS (SELECT FROM events WHERE key = 'order:' || draft) AS made FROM drafts
     WHERE NOT ordered AND used_at < clock_timestamp() - make_interval(secs => $1)
+      AND NOT EXISTS (SELECT FROM notice_requests r WHERE r.draft = drafts.draft)
     ORDER BY used_at LIMIT $2
     FOR UPDATE SKIP LOCKED
 ), marked AS (
@@ -164,6 +165,32 @@ SELECT coalesce(array_agg(comparison), '{}') AS comparisons,
 FROM (SELECT DISTINCT ON (provider) comparison, ended_at FROM payment_comparisons
       WHERE ended_at <= clock_timestamp() ORDER BY provider, ended_at DESC) AS newest
 
+-- name: notices_owe
+-- Tell who asked longer than $1 seconds ago, the first $2 of them, that what they would order can be made. $3..$5 style, format
+-- and seconds of what can be
+WITH over AS (
+    DELETE FROM notice_requests WHERE account IN (
+        SELECT r.account FROM notice_requests r LEFT JOIN drafts d USING (draft)
+        WHERE r.asked_at < clock_timestamp() - make_interval(secs => $1)
+          AND (coalesce(d.style, ''), coalesce(d.format, ''), coalesce(d.seconds, 0))
+              IN (SELECT * FROM unnest($3::text[], $4::text[], $5::bigint[]))
+        ORDER BY r.asked_at LIMIT $2
+        FOR UPDATE OF r SKIP LOCKED)
+    RETURNING account, draft, asked_by
+), kept AS (
+    UPDATE drafts SET used_at = clock_timestamp() WHERE draft IN (SELECT draft FROM over) AND NOT ordered
+), owed AS (
+    INSERT INTO deliveries (job, kind, position, account, order_id, number, of_jobs, locale)
+    SELECT account || ':' || asked_by, 'works', 0, account, draft, 1, 1, locale FROM over JOIN accounts USING (account)
+    ON CONFLICT (job, kind) DO NOTHING RETURNING 1
+)
+SELECT count(*) FROM owed
+
+-- name: notices_wanted
+-- What people want to be told of: style, format and seconds of what they would order, and how many of them
+SELECT coalesce(d.style, '') AS style, coalesce(d.format, '') AS format, coalesce(d.seconds, 0) AS seconds, count(*) AS people
+FROM notice_requests r LEFT JOIN drafts d USING (draft) GROUP BY 1, 2, 3
+
 -- name: note_sent
 -- What came of sending a note: delivered, or why not. $1 its number, $2 the place, $3 why not, or nothing
 UPDATE note_deliveries SET sent_at = CASE WHEN $3::text = '' THEN clock_timestamp() END, last_error = $3
@@ -223,6 +250,40 @@ SELECT count(*) FROM gone
 -- name: recorded_at
 -- When the event at a position was recorded, epoch seconds. $1 position
 SELECT (recorded_at_us / 1e6)::float8 FROM events WHERE position = $1
+
+-- name: remind_of_drafts
+-- Remind of open orders that were left at their card for $1 seconds, at most $2, once each; it keeps them as a touch does.
+WITH idle AS MATERIALIZED (
+    SELECT d.draft, d.account, a.locale FROM drafts d JOIN accounts a USING (account)
+    WHERE NOT d.ordered AND NOT d.confirmed AND d.message_id IS NOT NULL AND a.reminders
+      AND d.used_at < clock_timestamp() - make_interval(secs => $1)
+      AND NOT EXISTS (SELECT FROM deliveries o WHERE o.job = d.draft AND o.kind = 'left')
+      AND NOT EXISTS (SELECT FROM notice_requests r WHERE r.draft = d.draft)
+    ORDER BY d.used_at LIMIT $2
+    FOR UPDATE OF d SKIP LOCKED
+), kept AS (
+    UPDATE drafts SET used_at = now() WHERE draft IN (SELECT draft FROM idle)
+), owed AS (
+    INSERT INTO deliveries (job, kind, position, account, order_id, number, of_jobs, locale, owed_at)
+    SELECT draft, 'left', 0, account, draft, 1, 1, locale, now() FROM idle
+    ON CONFLICT (job, kind) DO NOTHING RETURNING 1
+)
+SELECT count(*) FROM owed
+
+-- name: remind_of_ends
+-- Remind of credits that end tomorrow or in seven days, once a day, at most $3 people. $1 when today began, epoch
+-- microseconds, $2 today's name. The read models only say whom to ask: what ends is read from the ledger when it is sent.
+WITH owed AS (
+    INSERT INTO deliveries (job, kind, position, account, order_id, number, of_jobs, locale)
+    SELECT DISTINCT a.account || ':' || $2, 'ending', 0, a.account, '', 1, 1, a.locale
+    FROM balances b JOIN accounts a USING (account) JOIN lots l USING (account)
+    WHERE b.next_expiry_at_us < $1::bigint + 8 * 86400000000 AND a.reminders AND l.amount_left > 0
+      AND (l.expires_at_us - $1) / 86400000000 IN (1, 7)
+      AND NOT EXISTS (SELECT FROM deliveries o WHERE o.job = a.account || ':' || $2 AND o.kind = 'ending')
+    LIMIT $3
+    ON CONFLICT (job, kind) DO NOTHING RETURNING 1
+)
+SELECT count(*) FROM owed
 
 -- name: rows_drop
 -- Rows of {table} whose time {since} is longer than $1 seconds ago, at most $2

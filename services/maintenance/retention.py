@@ -46,6 +46,7 @@ class Retention:
             for table, since, keep_s in (
                 ("verdicts", "judged_at", orders_s),
                 ("wrong_codes", "tried_at", DAY_S),
+                ("notice_requests", "asked_at", 3 * DAY_S),
                 ("outside_words", "said_at", known.words_keep_days * DAY_S),
                 ("person_reads", "read_at", known.reads_keep_days * DAY_S),
             )

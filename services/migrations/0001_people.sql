@@ -105,6 +105,15 @@ CREATE TABLE chat_states (
     data       json        NOT NULL DEFAULT '{}'
 );
 
+-- Who asked to be told when videos can be made again, the newest order of each (docs/decisions/reminders.md).
+CREATE TABLE notice_requests (
+    account  text        NOT NULL PRIMARY KEY REFERENCES accounts ON DELETE CASCADE,
+    draft    text        NOT NULL,                  -- the order it is about; empty: none
+    asked_by bigint      NOT NULL,                  -- the update that asked
+    asked_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+CREATE INDEX notice_requests_old ON notice_requests (asked_at);
+
 -- What was judged before an order, so that asking ten times is asking once, also over a restart. A verdict
 -- belongs to the exact text (by its hash) or to the exact photo (by its blob key, whose bytes never change),
 -- not to an order: a changed text is another content. Erased with the person.
@@ -167,7 +176,7 @@ CREATE TRIGGER person_reads_append_only BEFORE UPDATE OR TRUNCATE ON person_read
 CREATE TRIGGER person_reads_kept BEFORE DELETE ON person_reads
     FOR EACH ROW WHEN (OLD.read_at > clock_timestamp() - interval '90 days') EXECUTE FUNCTION refuse_rewriting();
 
-GRANT SELECT, INSERT, UPDATE, DELETE ON accounts, texts, blobs, drafts, chat_states, updates TO neurocards_app;
+GRANT SELECT, INSERT, UPDATE, DELETE ON accounts, texts, blobs, drafts, chat_states, notice_requests, updates TO neurocards_app;
 GRANT SELECT, INSERT, DELETE ON outside_words, verdicts, wrong_codes TO neurocards_app;
 GRANT SELECT, INSERT, UPDATE ON forgotten TO neurocards_app;
 GRANT SELECT ON swept_blobs, person_reads TO neurocards_reader;

@@ -51,8 +51,9 @@ CREATE TABLE deliveries (
     kind          text        NOT NULL CHECK (kind IN (
         'video', 'failure', 'gift',
         'paid', 'paid_again',                        -- `job` is the payment
-        'referral', 'referred')),                    -- `job` is the invited account
-    position      bigint      NOT NULL UNIQUE,       -- of the event that owes it; the order within an account
+        'referral', 'referred',                      -- `job` is the invited account
+        'ending', 'left', 'works')),                 -- owed by no event: docs/decisions/reminders.md
+    position      bigint      NOT NULL,              -- of the event that owes it, or 0; the order within an account
     account       text        NOT NULL,
     order_id      text        NOT NULL,
     number        bigint      NOT NULL,
@@ -76,6 +77,7 @@ CREATE TABLE deliveries (
     settled_at    timestamptz,
     PRIMARY KEY (job, kind)
 );
+CREATE UNIQUE INDEX deliveries_of_event ON deliveries (position) WHERE position <> 0;
 CREATE INDEX deliveries_due ON deliveries (due_at) WHERE state IN ('pending', 'sending');
 CREATE INDEX deliveries_old ON deliveries (owed_at);
 CREATE INDEX deliveries_turn ON deliveries (account, position) WHERE state IN ('pending', 'sending');

@@ -26,7 +26,7 @@ def about(delivery: Delivery) -> dict[str, str | int]:
 
 
 def span_of(delivery: Delivery) -> AbstractContextManager[Span]:
-    if delivery.is_payment:
+    if delivery.is_payment or delivery.is_reminder:
         return tracing.NO_SPAN
     return tracing.span(
         "deliver",

@@ -2,30 +2,45 @@
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime
 from typing import Final
 
 import msgspec
+from aiogram.filters.callback_data import CallbackData
 from aiogram.types import InlineKeyboardButton, InlineKeyboardMarkup
+from babel.dates import format_date
 
-from services.adapters.telegram.callback_data import Again, Menu, MenuAction
+from ledger.accounts.lots import Lots
+from services.adapters.telegram.callback_data import (
+    Again,
+    BackToOrder,
+    Menu,
+    MenuAction,
+    Reminders,
+    Repair,
+    TellMe,
+)  # fmt: skip
 from services.adapters.telegram.order_labels import (
     SHARED,
     STATES,
     LineState,
     balance_text,
+    credits_text,
     made_line,
     order_title,
     state_name,
     videos_text,
     what_lines,
 )  # fmt: skip
-from services.generation.error_classes import policy_for
+from services.generation.error_classes import POLICIES, policy_for
 from services.notifier.expected_messages import ENDED, Kind
 from services.notifier.progress_bar import Progress, bar, progress
 from services.platform.file_links import VALID_S, FileLinks
-from services.platform.i18n import Catalogues, locale_for
+from services.platform.i18n import MOSCOW, N_, Catalogues, locale_for
 
+DAYS_AHEAD: Final = 7
+"""Credits that end by then are named together."""
 LINES_MAX: Final = 10
 """Orders of more jobs are shown as counts."""
 AHEAD_MAX: Final = 100
@@ -36,7 +51,11 @@ _MINUTES_S: Final = 90
 
 
 class Delivery(msgspec.Struct, frozen=True):
-    """A taken row of `deliveries`. `chat_id` is None when the account was erased."""
+    """A taken row of `deliveries`. `chat_id` is None when the account was erased.
+
+    `back_to` is an open order to go on with, `wanted` whether a reminder still is, `rest_s` when the order's
+    model is tried again, if that is known, and `card` the order's message, 0 without one.
+    """
 
     job: str
     kind: Kind
@@ -59,11 +78,19 @@ class Delivery(msgspec.Struct, frozen=True):
     back_to: str
     owed_at_s: float
     age_s: float
+    wanted: bool = True
+    rest_s: float | None = None
+    card: int = 0
 
     @property
     def is_payment(self) -> bool:
         """Whether it tells of money; `job` is the payment then."""
         return self.kind in ("paid", "paid_again")
+
+    @property
+    def is_reminder(self) -> bool:
+        """Whether no event owes it (docs/decisions/reminders.md)."""
+        return self.kind in ("ending", "left", "works")
 
     @property
     def has_file(self) -> bool:
@@ -156,7 +183,11 @@ class Messages:
         policy = policy_for(delivery.error_class)
         title = "😔 <b>" + self._say("The video did not work out.", locale) + "</b>"
         parts = [title, *self._which(delivery, locale), "", self._say(policy.happened, locale)]
-        parts += [self._say(policy.advice, locale), ""]
+        advice = self._say(policy.advice, locale)
+        if policy.passes and delivery.rest_s is not None:
+            advice = self._say("Try again in about {minutes} min: the same photo and text will do.", locale)
+            advice = advice.format(minutes=max(1, math.ceil(delivery.rest_s / 60)))
+        parts += [advice, ""]
         back = self._texts.gettext(
             "Your credit is back.", "{count} credits are back.", delivery.refunded, locale=locale
         ).format(count=delivery.refunded)
@@ -183,23 +214,50 @@ class Messages:
         with self._texts.speaking(locale):
             return balance_text(balance)
 
+    def reminder(self, delivery: Delivery, ends: Mapping[date, int]) -> str:
+        locale = locale_for(delivery.locale)
+        if delivery.kind == "left":
+            return "🧾 " + self._say("Your order waits here as you left it. One tap, and we go on.", locale)
+        if delivery.kind == "works":
+            return "✅ " + self._say("Videos can be made again. You asked me to tell you.", locale)
+        parts = ["⏳ <b>" + self._say("Some of your credits end soon", locale) + "</b>"]
+        with self._texts.speaking(locale):
+            for day, credits in ends.items():
+                parts.append(f"• {credits_text(credits)}: {format_date(day, 'd MMMM', locale=locale)}")
+        return "\n".join([*parts, self._say("A photo of a product is enough to use them.", locale)])
+
     @property
     def has_links(self) -> bool:
         """Whether people can open our links; else they are told whom to write to."""
         return self._links.reachable
 
     def buttons(self, delivery: Delivery) -> InlineKeyboardMarkup:
-        locale = locale_for(delivery.locale)
-        menu = InlineKeyboardButton(
-            text="☰ " + self._say("Menu", locale), callback_data=Menu(action=MenuAction.HOME).pack()
-        )
-        if not delivery.repeatable:
-            return InlineKeyboardMarkup(inline_keyboard=[[menu]])
-        again = InlineKeyboardButton(
-            text="🔄 " + self._say("Again with this product", locale),
-            callback_data=Again(draft=delivery.order_id).pack(),
-        )
-        return InlineKeyboardMarkup(inline_keyboard=[[again], [menu]])
+        """Buttons that lead on: to the same order, to what repairs it, or to the one that waits."""
+        order, locale = delivery.order_id, locale_for(delivery.locale)
+
+        def button(mark: str, text: str, data: CallbackData) -> InlineKeyboardButton:
+            return InlineKeyboardButton(text=f"{mark} {self._say(text, locale)}", callback_data=data.pack())
+
+        rows: list[list[InlineKeyboardButton]] = []
+        if delivery.is_reminder and delivery.back_to:
+            rows = [[button("↩️", N_("Back to my order"), BackToOrder(draft=delivery.back_to))]]
+        elif delivery.is_reminder and not delivery.repeatable:
+            rows = [[button("🎬", N_("Create a video"), Menu(action=MenuAction.CREATE))]]
+        elif delivery.repeatable and delivery.kind not in ("failure", "works"):
+            rows = [[button("🔄", N_("Again with this product"), Again(draft=order))]]
+        elif delivery.repeatable:
+            policy = POLICIES["unclassified"] if delivery.is_reminder else policy_for(delivery.error_class)
+            names = {"photo": ("📷", N_("Change the photo")), "product": ("✍️", N_("Change the text"))}
+            rows = [[button(*names[part], Repair(draft=order, part=part)) for part in policy.repairs]]
+            if not policy.repairs:
+                rows = [[button("🔄", N_("Try again"), Repair(draft=order, part=""))]]
+            if policy.passes:
+                rows.append([button("🔔", N_("Tell me when it works"), TellMe(draft=order))])
+        if delivery.kind in ("ending", "left"):
+            rows.append([button("🔕", N_("Do not remind me"), Reminders(on=False))])
+        else:
+            rows.append([button("☰", N_("Menu"), Menu(action=MenuAction.HOME))])
+        return InlineKeyboardMarkup(inline_keyboard=rows)
 
     def status(self, what: What, lines: Sequence[StatusLine], language: str | None) -> Shown:
         """An order's card, from its commit on."""
@@ -268,3 +326,14 @@ class Messages:
 
     def _say(self, msgid: str, locale: str) -> str:
         return self._texts.gettext(msgid, locale=locale)
+
+
+def ends_soon(lots: Lots, now_s: float) -> dict[date, int]:
+    """Credits that end within a week, by the day in Moscow."""
+    now, found = datetime.fromtimestamp(now_s, MOSCOW), Counter[date]()
+    for lot in lots:
+        if lot.expires_at_us is not None:
+            ends = datetime.fromtimestamp(lot.expires_at_us / 1e6, MOSCOW)
+            if ends > now and (ends.date() - now.date()).days <= DAYS_AHEAD:
+                found[ends.date()] += lot.amount
+    return dict(sorted(found.items()))

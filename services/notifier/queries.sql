@@ -40,13 +40,21 @@ LEFT JOIN accounts a ON a.account = due.account
 LEFT JOIN drafts o ON o.draft = due.order_id
 LEFT JOIN payment_links l ON l.payment = due.job AND due.kind IN ('paid', 'paid_again')
 LEFT JOIN drafts b ON b.draft = l.draft
+LEFT JOIN drafts w ON w.account = due.account AND NOT w.ordered AND due.kind IN ('ending', 'left', 'works')
+LEFT JOIN model_circuits m ON m.model = o.model AND m.state <> 'available'
 WHERE d.job = due.job AND d.kind = due.kind
 RETURNING d.job, d.kind, d.position, d.account, d.order_id, d.number, d.of_jobs,
           coalesce(a.locale, d.locale) AS locale, d.refunded, d.error_class, d.blob, d.size_bytes, d.as_link,
           d.claims, d.attempts, d.unknown_sends, a.telegram_id AS chat_id, o.draft IS NOT NULL AS repeatable,
-          CASE WHEN b.ordered THEN '' ELSE coalesce(l.draft, '') END AS back_to,
+          coalesce(w.draft, CASE WHEN NOT b.ordered THEN l.draft END, '') AS back_to,
           extract(epoch FROM d.owed_at)::float8 AS owed_at_s,
-          extract(epoch FROM clock_timestamp() - d.owed_at)::float8 AS age_s
+          extract(epoch FROM clock_timestamp() - d.owed_at)::float8 AS age_s,
+          d.kind NOT IN ('ending', 'left') OR coalesce(
+              a.reminders AND d.owed_at > clock_timestamp() - interval '1 hour'
+              AND (d.kind = 'ending' OR NOT o.confirmed AND NOT o.ordered AND o.used_at <= d.owed_at), false) AS wanted,
+          CASE WHEN m.until_us > 0 THEN greatest(m.until_us / 1e6 - extract(epoch FROM clock_timestamp()), 0) END::float8
+              AS rest_s,
+          coalesce(o.message_id, 0) AS card
 
 -- name: deliveries_owe
 -- Messages owed; one that is owed already stays as it is. $1..$12 their columns

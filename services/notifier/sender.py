@@ -3,32 +3,35 @@
     pending ──begin──▶ sending ──▶ sent
        ▲                  │
        └──── again ───────┼──▶ failed    the chat is gone, Telegram refuses it, or it stays unknown twice
-                          └──▶ skipped   the account was erased
+                          └──▶ skipped   the account was erased, or a reminder is not wanted any more
 
 Written down before the send, so that after a crash it is known which ones may have arrived.
 """
 
 import asyncio
 import math
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
+from datetime import date, datetime
 from typing import Final
 
 import structlog
 from aiogram import Bot
-from aiogram.types import InputFile, Message
+from aiogram.types import InputFile, Message, ReplyParameters
 from msgspec.structs import replace
 from structlog.contextvars import bind_contextvars
 
+from ledger.accounts.state import AccountState
 from ledger.log.reader import LogReader
 from ledger.postgres import DATABASE_ERRORS
 from services.adapters.telegram.limits import TelegramLimits
 from services.adapters.telegram.send import UPLOAD_BYTES_MAX, classify, file_id_of
 from services.notifier.deliveries import Deliveries, about, span_of
-from services.notifier.messages import Delivery, Messages
+from services.notifier.messages import Delivery, Messages, ends_soon
 from services.notifier.metrics import DELIVERIES, SENDING
 from services.notifier.payment_messages import PaymentMessages
 from services.platform.backoff import backoff_s
 from services.platform.blobs import BlobStore
+from services.platform.i18n import MOSCOW
 
 logger = structlog.get_logger()
 
@@ -40,6 +43,8 @@ MISSING_GIVE_UP_S: Final = 600.0
 AS_LINK_AFTER: Final = 20
 """Sends of a file that Telegram answered with an error, about an hour of them."""
 UNKNOWN_TWICE: Final = "sent twice without an answer; a third time could show it twice"
+LOUD_HOURS: Final = range(9, 21)
+"""In Moscow."""
 _RECORD_TRIES: Final = 10
 _BASE_S: Final = 30
 _SLOWEST_BYTES_PER_S: Final = 512 * 1024
@@ -122,7 +127,11 @@ class Sender:
             return await self._end(delivery, UNKNOWN_TWICE)
         if delivery.has_file and await self._blobs.size_bytes(delivery.blob) is None:
             return await self._again(delivery, "the video is not in the blob store", MISSING_GIVE_UP_S)
-        balance = None if delivery.has_file else await self._balance(delivery)
+        # From the ledger itself: right even with dead projections.
+        account = AccountState() if delivery.has_file else await self._reader.account(delivery.account)
+        ends = ends_soon(account.lots, delivery.owed_at_s + delivery.age_s)
+        if not delivery.wanted or (delivery.kind == "ending" and not ends):
+            return await self._skip(delivery, "no longer wanted, no longer so, or too late")
         slot = await self._limits.take(delivery.chat_id, wait_s_max=SLOT_WAIT_S)
         if not slot.taken:
             await self._deliveries.retry(delivery, slot.wait_s, None)
@@ -132,7 +141,11 @@ class Sender:
             logger.warning("delivery_taken_over")
             return None
         try:
-            message = await self._send(delivery, delivery.chat_id, balance)
+            if delivery.is_reminder:
+                message = await self._remind(delivery, delivery.chat_id, ends)
+            else:
+                balance = None if account.broken else account.balance
+                message = await self._send(delivery, delivery.chat_id, balance)
         except Exception as error:
             return await self._failed(delivery, error)
         return await self._record_sent(delivery, message)
@@ -161,13 +174,20 @@ class Sender:
             )
         return await self._bot.send_message(chat_id, text, reply_markup=buttons)
 
+    async def _remind(self, delivery: Delivery, chat_id: int, ends: Mapping[date, int]) -> Message:
+        """What no event owes, quoting its card; without a sound at night."""
+        hour = datetime.fromtimestamp(delivery.owed_at_s + delivery.age_s, MOSCOW).hour
+        card = ReplyParameters(message_id=delivery.card, allow_sending_without_reply=True)
+        return await self._bot.send_message(
+            chat_id,
+            self._messages.reminder(delivery, ends),
+            reply_markup=self._messages.buttons(delivery),
+            reply_parameters=card if delivery.card else None,
+            disable_notification=hour not in LOUD_HOURS,
+        )
+
     def _sends_link(self, delivery: Delivery) -> bool:
         return delivery.as_link or delivery.size_bytes > UPLOAD_BYTES_MAX
-
-    async def _balance(self, delivery: Delivery) -> int | None:
-        """The balance from the ledger itself: right even with dead projections."""
-        account = await self._reader.account(delivery.account)
-        return None if account.broken else account.balance
 
     async def _record_sent(self, delivery: Delivery, message: Message) -> None:
         for attempt in range(_RECORD_TRIES):
@@ -187,6 +207,8 @@ class Sender:
         DELIVERIES.labels(delivery.kind, verdict.outcome).inc()
         logger.warning("delivery_not_sent", outcome=verdict.outcome, reason=verdict.reason)
         match verdict.outcome:
+            case "gone" if delivery.is_reminder:
+                await self._skip(delivery, verdict.reason)
             case "gone":
                 await self._end(delivery, verdict.reason)
             case "unknown":

@@ -313,6 +313,9 @@ class SettingsFields(BaseSettings):
     )
     referral_credits: int = Field(2, ge=0, le=1000, description="Bonus for who invited; 0: none")
     referred_credits: int = Field(2, ge=0, le=1000, description="Bonus for the invited friend; 0: none")
+    reminders: bool = Field(
+        True, description="Remind sellers of credits that end and of an order left at its card"
+    )
     support_contact: str = Field("@neurocards_support", description="Whom the chat's support button names")
     margin_rates: str = Field(
         "",

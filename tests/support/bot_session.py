@@ -189,6 +189,7 @@ class MemoryDrafts:
     def __init__(self) -> None:
         self.kept: dict[str, Draft] = {}
         self.shown_again: list[str] = []
+        self.wanted: dict[str, tuple[str, int]] = {}
 
     async def find(self, draft: str) -> Draft | None:
         return self.kept.get(draft)
@@ -241,6 +242,9 @@ class MemoryDrafts:
 
     async def drop(self, draft: str) -> None:
         self.kept.pop(draft, None)
+
+    async def tell_when_it_works(self, account: str, draft: str, by: int) -> None:
+        self.wanted[account] = (draft, by)
 
     def _put(self, draft: Draft, **changes: Any) -> Draft:
         self.kept[draft.draft] = replace(draft, **changes)

@@ -29,7 +29,7 @@ CHAT_ID = 5
 """Also the Telegram id of USER."""
 PERSONAL = (
     "accounts", "texts", "outside_words", "blobs", "drafts", "chat_states", "verdicts", "wrong_codes",
-    "payment_links",
+    "notice_requests", "payment_links",
 )  # fmt: skip
 
 Step = Callable[[], Awaitable[None]]

@@ -53,6 +53,16 @@ class Again(OfDraft, prefix="again"):
     """Another order with the photo and words of `draft`."""
 
 
+class Repair(OfDraft, prefix="repair"):
+    """Another order with what of `draft` failed, with another `part`; empty: with the same."""
+
+    part: Literal["", "photo", "product"]
+
+
+class TellMe(OfDraft, prefix="tell"):
+    """Tell me when `draft` can be ordered; empty: anything."""
+
+
 class AcceptTerms(CallbackData, prefix="terms"):
     version: str
 

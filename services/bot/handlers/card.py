@@ -1,5 +1,7 @@
 """Taps on the order card and on what is asked beside it."""
 
+from typing import Final, get_args
+
 from aiogram import Router
 from aiogram.types import CallbackQuery
 from aiogram.utils.i18n import gettext as _
@@ -17,7 +19,7 @@ from services.generation.prompts.styles import load_styles, style_of
 
 router = Router(name="card")
 
-_VIEWS: tuple[View, ...] = ("", "styles", "formats", "lengths", "numbers", "product", "wishes")
+_VIEWS: Final[tuple[View, ...]] = get_args(View)
 
 
 @router.callback_query(CardButton.filter())

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from services.accounts.drafts import Draft, Offered
 from services.accounts.personal_data import Brief
-from services.adapters.telegram.callback_data import Again, BackToOrder, Menu, MenuAction
+from services.adapters.telegram.callback_data import BackToOrder, Menu, MenuAction
 from services.adapters.telegram.client import (
     DOWNLOAD_BYTES_MAX,
     FileTooLargeError,
@@ -22,7 +22,7 @@ from services.adapters.telegram.client import (
 from services.bot import text_intent
 from services.bot.card_message import put_photo, show
 from services.bot.chat_state import Awaiting
-from services.bot.handlers.place_order import own_draft, place, priced
+from services.bot.handlers.place_order import begin, own_draft, place, priced
 from services.bot.handlers.questions import answer
 from services.bot.inputs import (
     SPLIT_CHARS,
@@ -78,7 +78,7 @@ async def start(event: TelegramObject, chat: Conversation) -> None:
     if draft := await on_card(chat):
         await chat.send_screen(card.in_the_making(draft), answer_to=draft.message_id or 0)
     elif not chat.shop.takes_orders(chat.shop.model):
-        await chat.send_screen(card.unavailable())
+        await chat.send_screen(card.unavailable(chat.shop.rest_s(chat.shop.model)))
     else:
         await chat.send_screen(card.send_photo())
 
@@ -108,6 +108,7 @@ async def photo(message: Message, chat: Conversation) -> None:
     draft = await open_draft(chat)
     file, album, asked = photo_file(message), message.media_group_id or "", draft and draft.offered
     assert file is not None
+    offered = Offered(message.message_id, message.caption or "", file.file_id, file.size_bytes, album)
     if draft is None:
         await _begin(message, chat, file)
     elif draft.photo_message == message.message_id:  # the same update once more
@@ -117,20 +118,17 @@ async def photo(message: Message, chat: Conversation) -> None:
         if draft.offered is None:  # said once per album
             await chat.shop.drafts.look(draft.draft, draft.view, Offered(message.message_id))
             await chat.send_screen(Screen(text), answer_to=draft.message_id or 0)
+    elif draft.view == "photo":  # it is waited for
+        await take_offered_photo(chat, replace(draft, offered=offered, view=""))
     elif not (album and asked and asked.album == album and asked.message != message.message_id):
-        words = message.caption or ""
-        offered = Offered(message.message_id, words, file.file_id, file.size_bytes, album)
         await chat.shop.drafts.look(draft.draft, draft.view, offered)
-        offer = card.offer_photo(draft, message.message_id, words=accepted_text(words) is not None)
+        offer = card.offer_photo(draft, message.message_id, words=accepted_text(offered.text) is not None)
         await chat.send_screen(offer, answer_to=message.message_id)
     if len(tidy(message.caption or "")) > TEXT_CHARS_MAX:
         await refuse_text(message, chat)
 
 
 async def _begin(message: Message, chat: Conversation, file: PhotoFile) -> None:
-    if not chat.shop.takes_orders(chat.shop.model):
-        await chat.send_screen(card.unavailable())
-        return
     taken = await take_photo(chat, file, message.message_id)
     if taken is None:
         return
@@ -157,46 +155,9 @@ async def _begin(message: Message, chat: Conversation, file: PhotoFile) -> None:
     )
     if prepared.width >= prepared.height * _WIDE and "16:9" in style_of(draft.style).formats:
         draft = replace(draft, format="16:9")
-    made = await chat.shop.drafts.make(priced(chat, draft))
-    if made is not None:  # else another process was faster with the same update
-        await show(chat, made)
-        if flow.style:
-            await chat.save_data(replace(await chat.load_data(), style=""))
-
-
-@router.callback_query(Again.filter())
-async def again(query: CallbackQuery, callback_data: Again, chat: Conversation) -> None:
-    """Order again with earlier photo and words, on a new card."""
-    earlier = await own_draft(chat, callback_data.draft)
-    if earlier is None:
-        return
-    draft = await open_draft(chat)
-    if draft is not None:
-        if draft.changed_by != chat.update_id:
-            await chat.send_screen(card.in_the_making(draft), answer_to=draft.message_id or 0)
-            return
-        await show(chat, draft)  # the same update once more
-        return
-    if not chat.shop.takes_orders(chat.shop.model):
-        await chat.send_screen(card.unavailable(earlier.draft))
-        return
-    blobs, people = chat.shop.blobs, chat.shop.people
-    if not await people.use_blob(earlier.photo) or await blobs.size_bytes(earlier.photo) is None:
-        await chat.send_screen(card.photo_gone())
-        return
-    copy = replace(
-        earlier,
-        draft=new_id(),
-        brief=new_id(),
-        chat_id=chat.person.chat_id,
-        message_id=None,
-        album="",
-        changed_by=chat.update_id,
-        view="",
-    )
-    made = await chat.shop.drafts.make(priced(chat, copy))
-    if made is not None:
-        await show(chat, made)
+    await begin(chat, draft)
+    if flow.style:
+        await chat.save_data(replace(await chat.load_data(), style=""))
 
 
 @router.message(_UNASKED, Command("cancel"))
@@ -308,7 +269,7 @@ async def take_offered_photo(chat: Conversation, draft: Draft) -> bool:
         photo=taken[0],
         photo_file="",
         photo_message=offered.message,
-        album="",
+        album=offered.album,
         words=said,
         product_message=message,
     )

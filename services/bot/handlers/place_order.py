@@ -24,6 +24,7 @@ from services.bot.card_message import put, show
 from services.bot.context import BotContext
 from services.bot.replies import Conversation
 from services.bot.screens import card
+from services.bot.screens.menu import topup_button
 from services.bot.screens.refusals import refused_text
 from services.generation.catalogue import Model
 from services.generation.prompts.styles import style_of
@@ -75,6 +76,22 @@ def _model(chat: Conversation, draft: Draft) -> Model:
     return chat.shop.catalogue.model(draft.model) or chat.shop.model
 
 
+def unavailable(chat: Conversation, draft: Draft) -> str:
+    """Reason for which no model takes the order; empty: one does."""
+    model = _model(chat, draft)
+    if chat.shop.takes_orders(model, draft.format, draft.seconds):
+        return ""
+    return card.unavailable_text(chat.shop.rest_s(model))
+
+
+async def begin(chat: Conversation, draft: Draft) -> None:
+    """Make a draft, send its card; says at once when no model takes it."""
+    made = await chat.shop.drafts.make(priced(chat, draft))
+    if made is not None:  # else another process was faster with the same update
+        note = unavailable(chat, made)
+        await show(chat, made, note, *([card.tell_me(made.draft)] if note else []))
+
+
 async def place(chat: Conversation, draft: Draft) -> None:
     """Place the order, or say on the card why not; a confirmed one is asked for again."""
     tapped_ns = time.time_ns()
@@ -91,21 +108,21 @@ async def place(chat: Conversation, draft: Draft) -> None:
         return
     now, needed = priced(chat, draft), draft.price * draft.number
     model = _model(chat, now)
-    if not chat.shop.takes_orders(model, now.format, now.seconds):
-        await show(chat, draft, card.unavailable_text())
+    if note := unavailable(chat, now):
+        await show(chat, draft, note, card.tell_me(draft.draft))
         await chat.answer_tap(_("Temporarily unavailable."))
     elif (now.price, card.made(now)) != (draft.price, card.made(draft)):
         if (changed := await chat.shop.drafts.change(now, chat.update_id)) is not None:
             await show(chat, changed, card.changed_text())
         await chat.answer_tap(card.changed_text())
     elif late_s := await too_late_s(chat, model, draft.number):
-        await show(chat, draft, card.overloaded_text(late_s))
+        await show(chat, draft, card.overloaded_text(late_s), card.tell_me(draft.draft))
         await chat.answer_tap(_("Very many orders right now."))
     elif (balance := await chat.balance()) < needed:
-        await show(chat, draft, card.short_text(needed, balance), short=True)
+        await show(chat, draft, card.short_text(needed, balance), topup_button(draft.draft))
         await chat.answer_tap(_("Not enough credits."))
     elif found := await chat.shop.moderation.findings(draft):
-        await show(chat, draft, refused_text(draft, found))
+        await show(chat, draft, refused_text(draft, found), *card.repairs(draft, found))
         await chat.answer_tap(_("Nothing was charged: please change the order."))
     else:
         await _confirm(chat, now, tapped_ns)
@@ -144,7 +161,7 @@ async def _place(chat: Conversation, draft: Draft, tapped_ns: int) -> None:
     except InsufficientCreditsError:
         needed, balance = draft.price * draft.number, await chat.balance()
         if (reopened := await chat.shop.drafts.reopen(draft.draft)) is not None:
-            await show(chat, reopened, card.short_text(needed, balance), short=True)
+            await show(chat, reopened, card.short_text(needed, balance), topup_button(draft.draft))
         await chat.answer_tap(_("Not enough credits."))
         return
     except KeyReusedError:  # committed meanwhile with another language or deadline: it is the same order

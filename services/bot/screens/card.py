@@ -1,13 +1,13 @@
 """Order card: caption and buttons of the one message an order is made on."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from aiogram.types import InlineKeyboardButton, InlineKeyboardMarkup
 from aiogram.utils.i18n import gettext as _
 
 from services.accounts.drafts import Draft, View
-from services.adapters.telegram.callback_data import Again, CardButton, MenuAction, Order
+from services.adapters.telegram.callback_data import CardButton, MenuAction, Order, TellMe
 from services.adapters.telegram.order_labels import (
     QUOTED_CHARS,
     credits_text,
@@ -29,7 +29,6 @@ from services.bot.screens.menu import (
     home_button,
     keyboard,
     menu_button,
-    topup_button,
 )
 from services.generation.catalogue import load_catalogue
 from services.generation.prompts.styles import load_styles, style_of
@@ -53,14 +52,14 @@ def own_prompt(draft: Draft) -> bool:
     return bool(draft.style) and style_of(draft.style).own_prompt
 
 
-def screen(draft: Draft, balance: int, note: str = "", *, short: bool = False) -> Screen:
-    """The card as it is asked for now. `note`: why it cannot be created; `short`: of credits."""
+def screen(draft: Draft, balance: int, note: str = "", *ways: InlineKeyboardButton) -> Screen:
+    """The card as it is asked for now. `note`: why it cannot be created; `ways` out of it."""
     lacks = missing(draft)
     view = draft.view or (lacks if lacks != "styles" else None)
     view = None if note else view  # both together may be longer than a caption
     parts = [*_order(draft, balance), *([f"\n{note}"] if note else [])]
     if view is None:
-        return Screen("\n".join(parts), _main(draft, short=short))
+        return Screen("\n".join(parts), _main(draft, list(ways)))
     asked, buttons = _VIEWS[view](draft)
     return Screen("\n".join([asked] if view == "styles" else [*parts, "", asked]), buttons)
 
@@ -86,15 +85,14 @@ def made(draft: Draft) -> str:
     return made_line(sides, draft.seconds, draft.number)
 
 
-def _main(draft: Draft, *, short: bool) -> InlineKeyboardMarkup:
+def _main(draft: Draft, ways: list[InlineKeyboardButton]) -> InlineKeyboardMarkup:
     rows = [[_view(draft, "styles", _("🎨 Choose a style"))]]
     if missing(draft) is None:
         rows = [[create(draft)]]
         mark = f"{style_mark(draft.style)} {style_name(draft.style)}"
         rows.append([_view(draft, "styles", mark)])
-    if short:
-        rows.append([topup_button(draft.draft)])
     rows += [
+        *([ways] if ways else []),
         [
             _view(draft, "product", _("✍️ Description")),
             _view(draft, "wishes", _("✏️ Prompt") if own_prompt(draft) else _("💡 Wishes")),
@@ -140,6 +138,10 @@ def _numbers(draft: Draft) -> tuple[str, InlineKeyboardMarkup]:
     return text.format(most=NUMBER_MAX), keyboard(row, [_back(draft)])
 
 
+def _photo(draft: Draft) -> tuple[str, InlineKeyboardMarkup]:
+    return _("📷 <b>Now send another photo.</b> All else stays."), keyboard([_back(draft)])
+
+
 def _product(draft: Draft) -> tuple[str, InlineKeyboardMarkup]:
     text = _(
         "✍️ <b>Now describe the product.</b>\n"
@@ -171,6 +173,7 @@ _VIEWS: Final[dict[View, Callable[[Draft], tuple[str, InlineKeyboardMarkup]]]] =
     "formats": _formats,
     "lengths": _lengths,
     "numbers": _numbers,
+    "photo": _photo,
     "product": _product,
     "wishes": _wishes,
 }
@@ -185,6 +188,20 @@ def tap(draft: Draft, do: str, value: str, text: str, *, chosen: bool = False) -
     """A button for this version of the draft."""
     data = CardButton(do=do, value=value, draft=draft.draft, version=draft.version)  # type: ignore[arg-type]
     return button(f"✓ {text}" if chosen else text, data.pack())
+
+
+def repairs(draft: Draft, parts: Iterable[View]) -> list[InlineKeyboardButton]:
+    """Buttons to change what was found wrong."""
+    names: dict[View, str] = {
+        "photo": _("📷 Change the photo"),
+        "product": _("✍️ Change the text"),
+        "wishes": _("✏️ Change the prompt") if own_prompt(draft) else _("💡 Change the wishes"),
+    }
+    return [_view(draft, part, names[part]) for part in parts]
+
+
+def tell_me(draft: str = "") -> InlineKeyboardButton:
+    return button(_("🔔 Tell me when it works"), TellMe(draft=draft).pack())
 
 
 def _view(draft: Draft, view: View, text: str) -> InlineKeyboardButton:
@@ -272,17 +289,17 @@ def cancelled() -> Screen:
     return Screen(text, keyboard([menu_button(_("🎬 Create a video"), MenuAction.CREATE)], [home_button()]))
 
 
-def unavailable(order: str = "") -> Screen:
-    """Nothing can be ordered now; `order`: which one to try again."""
-    again = [[button(_("🔄 Try again"), Again(draft=order).pack())]] if order else []
-    return Screen(unavailable_text(), keyboard(*again, [home_button()]))
+def unavailable(rest_s: float | None) -> Screen:
+    return Screen(unavailable_text(rest_s), keyboard([tell_me()], [home_button()]))
 
 
-def unavailable_text() -> str:
-    return _(
-        "🛠 Videos are temporarily unavailable: the video service is paused. "
-        "Nothing was charged. Please try again later."
-    )
+def unavailable_text(rest_s: float | None) -> str:
+    """Nothing can be ordered; `rest_s`: for so many seconds, where that is known."""
+    said = _("🛠 Videos are temporarily unavailable: the video service is paused. Nothing was charged.")
+    when = _("Please try again later.")
+    if rest_s is not None:
+        when = _("Try again in about {minutes} min.").format(minutes=max(1, -int(-rest_s // 60)))
+    return f"{said} {when}"
 
 
 def overloaded_text(late_s: float) -> str:

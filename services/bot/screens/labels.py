@@ -1,7 +1,7 @@
 """Localized names: styles, reasons, moments; those of an order are the notifier's too."""
 
 import html
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, datetime
 from typing import Final
 
 from aiogram.utils.i18n import get_i18n, ngettext
@@ -21,9 +21,7 @@ from events.job import JobQueued
 from services.adapters.telegram.order_labels import credits_text, in_words, style_name, videos_text
 from services.bot.order_history import Operation
 from services.generation.prompts.styles import load_styles, style_of
-from services.platform.i18n import N_
-
-_MOSCOW: Final = timezone(timedelta(hours=3))
+from services.platform.i18n import MOSCOW, N_
 
 
 def moved_text(amount: int) -> str:
@@ -128,7 +126,7 @@ def refund_reason(error_class: str) -> str:
 def moment(at_us: int) -> str:
     """Moscow time in Russian, UTC in English; `clock_note` says so. With the year where it is another."""
     locale = get_i18n().current_locale
-    zone = _MOSCOW if locale == "ru" else UTC
+    zone = MOSCOW if locale == "ru" else UTC
     at = datetime.fromtimestamp(at_us / 1_000_000, zone)
     form = "d MMM HH:mm" if at.year == datetime.now(zone).year else "d MMM y HH:mm"
     return format_datetime(at, form, locale=locale)

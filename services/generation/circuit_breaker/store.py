@@ -17,7 +17,7 @@ each):
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 import asyncpg
@@ -27,6 +27,7 @@ import structlog
 from events.stream_names import job_stream
 from ledger.postgres import Pool
 from ledger.sql import load_queries
+from services.generation.catalogue import Model
 from services.generation.circuit_breaker import rules
 from services.generation.circuit_breaker.rules import Circuit, Kind, Report, Rhythm
 from services.platform.settings import Settings
@@ -147,6 +148,21 @@ class Circuits:
 
     def now_us(self) -> int:
         return time.monotonic_ns() // 1000 + self._offset_us
+
+    def first_well(self, models: Sequence[Model]) -> Model:
+        """The first that is available or to be tried, else the first."""
+        now_us, circuits = self.now_us(), ((model, self.of(model.slug)) for model in models)
+        due = (model for model, circuit in circuits if circuit.available or circuit.half_open(now_us))
+        return next(due, models[0])  # one whose rest is over needs jobs to be tried with
+
+    def any_well(self, models: Iterable[Model]) -> bool:
+        """Whether one is available. Half-open is not: nobody is charged to find out whether it works."""
+        return any(self.of(model.slug).available for model in models)
+
+    def rest_s(self, models: Iterable[Model]) -> float | None:
+        """Seconds until the first of resting models is tried again; None: nobody knows."""
+        ends_us = [end for model in models if (end := self.of(model.slug).until_us) is not None]
+        return max(0.0, (min(ends_us) - self.now_us()) / 1e6) if ends_us else None
 
     async def refresh(self) -> int:
         """Read others' changes; 0, as `repeat` wants it. Raises what asyncpg raises."""

@@ -13,7 +13,7 @@ from ledger.log.ledger import Ledger
 from ledger.sql import load_queries
 from services.accounts.drafts import Draft, Drafts
 from services.accounts.personal_data import Brief, PersonalData
-from services.adapters.telegram.callback_data import CardButton, Order
+from services.adapters.telegram.callback_data import CardButton, Order, TellMe
 from services.bot.handlers import order as order_handlers
 from services.bot.moderation import Verdicts
 from services.payments.tracking_store import TrackedPayment, TrackingStore
@@ -97,6 +97,10 @@ async def order(scene: Scene) -> None:
     await tap(scene, Order(draft=name, version=1).pack())
 
 
+async def tell_me(scene: Scene) -> None:
+    await tap(scene, TellMe(draft=await with_draft(scene)).pack())
+
+
 async def wrong_code(scene: Scene) -> None:
     await scene.enter()
     await message(scene, text="/promo SECRET25")
@@ -136,6 +140,7 @@ WRITTEN: dict[Act, str] = {
     photo: "files",
     choose: "drafts",
     order: "drafts",
+    tell_me: "notice_requests",
     wrong_code: "wrong_codes",
 }
 
@@ -184,6 +189,10 @@ async def write_verdict(connection: Any, account: str) -> None:
     await Verdicts(connection).keep(account, {"text:1": ()})
 
 
+async def write_wish(connection: Any, account: str) -> None:
+    await Drafts(connection).tell_when_it_works(account, "", 1)
+
+
 async def write_code(connection: Any, account: str) -> None:
     await PersonalData(connection).note_wrong_code(account)
 
@@ -208,6 +217,7 @@ WRITES = [
     write_state,
     write_blob,
     write_verdict,
+    write_wish,
     write_code,
     write_link,
     write_request,

@@ -5,6 +5,7 @@ from msgspec.structs import replace
 
 from services.adapters.telegram.callback_data import Menu, MenuAction
 from services.generation.circuit_breaker.rules import Circuit
+from services.generation.circuit_breaker.store import Circuits
 from services.generation.prompts.styles import style_of
 from services.generation.wait_estimate import Render, Waiting
 from tests.support.bot_session import memory_shop
@@ -16,10 +17,11 @@ def desk() -> Desk:
     return Desk(memory_shop())
 
 
-class Says:
+class Says(Circuits):
     """Circuits that say what the test wants."""
 
     def __init__(self, **states: Circuit) -> None:
+        super().__init__()
         self.states = states
 
     def of(self, model: str) -> Circuit:

@@ -2,6 +2,7 @@
 
 import html
 import re
+from datetime import date, datetime
 from pathlib import Path
 from typing import get_args
 
@@ -9,10 +10,11 @@ import pytest
 from babel.messages.extract import extract_from_dir, extract_from_file
 from msgspec.structs import replace
 
+from ledger.accounts.lots import Lot
 from services.generation.error_classes import POLICIES, ErrorClass
-from services.notifier.messages import Delivery, Messages, StatusLine, What, notifier_texts
+from services.notifier.messages import Delivery, Messages, StatusLine, What, ends_soon, notifier_texts
 from services.platform.file_links import FileLinks
-from services.platform.i18n import LOCALES, read_catalogue
+from services.platform.i18n import LOCALES, MOSCOW, read_catalogue
 from services.platform.settings import load_settings
 from tests.support.each import each
 
@@ -181,3 +183,69 @@ def test_without_an_address_for_people_there_is_no_link_but_whom_to_write_to(loc
         assert "http" not in text and "127.0.0.1" not in text
     assert not messages.has_links
     assert FileLinks(load_settings()).reachable
+
+
+# What repairs a failure, and what no event owes.
+
+REPAIRS = {
+    "user_violation": ["repair:o1:photo", "repair:o1:product"],
+    "bad_image": ["repair:o1:photo"],
+    "provider_balance": ["repair:o1:", "tell:o1"],
+    "model_paused": ["repair:o1:", "tell:o1"],
+    "transient": ["repair:o1:", "tell:o1"],
+    "timeout": ["repair:o1:", "tell:o1"],
+    "overloaded": ["repair:o1:", "tell:o1"],
+    "poison": ["repair:o1:"],
+    "cancelled": ["repair:o1:"],
+}
+
+
+def data(messages: Messages, delivery: Delivery) -> list[str]:
+    return [b.callback_data or "" for row in messages.buttons(delivery).inline_keyboard for b in row]
+
+
+def test_a_failures_buttons_are_what_helps(messages: Messages) -> None:
+    for error_class, buttons in REPAIRS.items():
+        assert data(messages, failure(error_class)) == [*buttons, "menu:home"], error_class
+    assert data(messages, failure("timeout", repeatable=False)) == ["menu:home"]
+
+
+def test_the_end_of_a_pause_says_when_to_try_again_where_only_time_helps(messages: Messages) -> None:
+    for locale, words in (("en", "in about 15 min"), ("ru", "через 15 мин")):
+        assert words in messages.failure(failure("model_paused", locale=locale, rest_s=841.0), 7)
+        assert words not in messages.failure(failure("bad_image", locale=locale, rest_s=841.0), 7)
+    assert "in about 1 min" in messages.failure(failure("timeout", locale="en", rest_s=0.0), 7)
+    assert "in an hour" in messages.failure(failure("provider_balance", locale="en"), 7)
+
+
+NOON_S = datetime(2026, 12, 1, 12, tzinfo=MOSCOW).timestamp()
+
+
+def test_what_ends_is_summed_by_the_day_in_moscow() -> None:
+    def lot(number: int, amount: int, days: float | None) -> Lot:
+        ends = None if days is None else int((NOON_S + days * 86_400) * 1e6)
+        return Lot(number, amount, "bonus", ends)
+
+    lots = (
+        lot(1, 9, -0.1),
+        lot(2, 1, 0.6),
+        lot(3, 2, 1.0),
+        lot(4, 3, 7.49),
+        lot(5, 4, 7.51),
+        lot(6, 5, None),
+    )
+    assert ends_soon(lots, NOON_S) == {date(2026, 12, 2): 3, date(2026, 12, 8): 3}
+
+
+def test_reminders_in_both_languages_lead_on_and_can_be_switched_off(messages: Messages) -> None:
+    ending = replace(VIDEO, kind="ending", repeatable=False)
+    ends = {date(2026, 12, 2): 1, date(2026, 12, 8): 5}
+    assert "• 1 кредит: 2 декабря\n• 5 кредитов: 8 декабря" in messages.reminder(ending, ends)
+    assert "• 1 credit: 2 December" in messages.reminder(replace(ending, locale="en"), ends)
+    assert data(messages, ending) == ["menu:create", "remind:0"]
+    assert data(messages, replace(ending, back_to="d1")) == ["backto:d1", "remind:0"]
+    left, works = (replace(VIDEO, kind=kind, back_to="d1") for kind in ("left", "works"))
+    assert "заказ ждёт" in messages.reminder(left, {}) and "снова" in messages.reminder(works, {})
+    assert data(messages, left) == ["backto:d1", "remind:0"]
+    assert data(messages, works) == ["backto:d1", "menu:home"], "asked for: nothing to switch off"
+    assert data(messages, replace(works, back_to="")) == ["repair:o1:", "menu:home"]

@@ -21,6 +21,8 @@ MADE: list[CallbackData] = [
     *(kind(draft=DRAFT) for kind in (b.Again, b.BackToOrder)),
     *(b.ChooseLanguage(locale=locale) for locale in LOCALES),
     *(b.Cabinet(section=section, value=2**53) for section in get_args(b.Section)),
+    *(b.Repair(draft=DRAFT, part=part) for part in ("", "photo", "product")),
+    *(b.TellMe(draft=draft) for draft in ("", DRAFT)),
     *(b.Reminders(on=on) for on in (True, False)),
     b.Order(draft=DRAFT, version=9999),
     *(b.CardButton(do="style", value=style, draft=DRAFT, version=9999) for style in load_styles()),

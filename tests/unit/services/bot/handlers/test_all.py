@@ -32,6 +32,7 @@ from services.bot.handlers import (
     order,
     place_order,
     promotions,
+    repair,
     terms,
     topup,
 )
@@ -63,7 +64,7 @@ class Desk:
         """As a new process: what was only in memory is gone."""
         for router in (
             fallback.foreign, terms.router, menu.router, cabinet.router, place_order.router, card.router,
-            order.router, fallback.router, admin.router, topup.router, promotions.router,
+            order.router, repair.router, fallback.router, admin.router, topup.router, promotions.router,
         ):  # fmt: skip
             router._parent_router = None  # routers are modules': each test's dispatcher adopts them anew
         self.dispatcher: Dispatcher = build_dispatcher(self.shop, self.storage)
