@@ -1,11 +1,13 @@
 """Events of the system itself: `system-<process>`, `system-sales`, `system-clock`, `system-log`."""
 
 import re
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 
 _RESTORED: Final = re.compile("(.+)/([2-9]|[1-9][0-9]{1,5})")
+
+Cap = Literal["cost", "welcome"]
 
 
 class SystemStarted(msgspec.Struct, frozen=True):
@@ -33,20 +35,33 @@ class SalesPaused(msgspec.Struct, frozen=True):
 
 
 class SalesResumed(msgspec.Struct, frozen=True):
+    """Sales go on. `day` as in DayCapChecked: its cost cap was reached and is lifted; 0: none."""
+
     stage = "system"
-    words = "sales resumed: {reason}, by {actor}"
+    words = "sales resumed{day:, cost cap of % lifted}: {reason}, by {actor}"
     actor: str
     reason: str
+    day: int = 0
 
 
-class SpendCapReached(msgspec.Struct, frozen=True):
-    """What the provider charged on `day` (UTC) reached the cap; both in thousandths of its credits."""
+class DayCapChecked(msgspec.Struct, frozen=True):
+    """The `total` of a day reached its cap, or no longer does: the cap is another, or the clock was.
+
+    `day`: days since 1970-01-01 (UTC).
+    `cost`: what the provider charges, in thousandths of its credits. `welcome`: credits given to new
+    accounts. A `limit` of 0 is none.
+    """
 
     stage = "system"
-    words = "spend cap of {day} reached: {spent_milli} of {cap_milli} thousandths of the provider's credits"
-    day: str
-    cap_milli: int
-    spent_milli: int
+    words = "{cap} of {day}: {total} of {limit}"
+    cap: Cap
+    day: int
+    limit: int
+    total: int
+
+    @property
+    def reached(self) -> bool:
+        return 0 < self.limit <= self.total
 
 
 class ClockCorrected(msgspec.Struct, frozen=True):
@@ -124,7 +139,7 @@ class KeyRotated(msgspec.Struct, frozen=True):
 
 
 SystemEvent = (
-    SystemStarted | SalesPaused | SalesResumed | SpendCapReached | ClockCorrected | LogStated | KeyRotated
+    SystemStarted | SalesPaused | SalesResumed | DayCapChecked | ClockCorrected | LogStated | KeyRotated
 )
 
 

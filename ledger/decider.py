@@ -29,9 +29,9 @@ from events.stream_names import (
 from events.system import SystemEvent
 from ledger.accounts import decider as accounts
 from ledger.accounts import state as account_state
-from ledger.accounts.decider import NewEvents, View
+from ledger.accounts.decider import NewEvents, View, state_of
 from ledger.accounts.state import AccountState
-from ledger.commands import AccountCommand, Command, JobCommand
+from ledger.commands import AccountCommand, Command, JobCommand, OrderVideos
 from ledger.errors import InvalidCommandError
 from ledger.jobs import decider as jobs
 from ledger.jobs import state as job_state
@@ -39,7 +39,7 @@ from ledger.jobs.state import JobState, Outcome
 from ledger.payments import decider as payments
 from ledger.payments import money_refunds
 from ledger.payments import state as payment_state
-from ledger.payments.commands import OrderCommand, RefundCommand
+from ledger.payments.commands import OrderCommand, OrderPayment, RefundCommand
 from ledger.payments.state import PaymentState
 from ledger.promotions import promo_codes, referrals
 from ledger.promotions.commands import PromoCommand
@@ -120,6 +120,9 @@ _STREAMS: Final[dict[str, Callable[[str], str]]] = {
 }
 """Fields by which a command names a stream that its decision reads; at its default it names none."""
 
+Sale = OrderVideos | OrderPayment
+"""What is refused while sales are paused. All read one stream that seldom changes: its version is judged."""
+
 _READ: Final = {
     cls: tuple((_STREAMS[f.name], f.name, f.default) for f in fields(cls) if f.name in _STREAMS)
     for cls in get_args(Command)
@@ -135,11 +138,13 @@ def streams_read(command: Command) -> tuple[str, ...]:
         for stream_of, field, default in _READ[type(command)]
         if (name := getattr(command, field)) != default
     )
-    return tuple(dict.fromkeys(named))
+    return tuple(dict.fromkeys((*named, *([SALES_STREAM] if isinstance(command, Sale) else []))))
 
 
 def decide(view: View, command: Command, now_us: int) -> NewEvents:
     """The command's events with their streams. Raises RejectedError."""
+    if isinstance(command, Sale):
+        system.require_selling(state_of(view, SALES_STREAM, SystemState), now_us)
     if isinstance(command, AccountCommand):
         return accounts.decide(view, command, now_us)
     if isinstance(command, JobCommand):
@@ -151,5 +156,5 @@ def decide(view: View, command: Command, now_us: int) -> NewEvents:
     if isinstance(command, PromoCommand):
         return promo_codes.decide(view, command, now_us)
     if isinstance(command, SystemCommand):
-        return system.decide(view, command)
+        return system.decide(view, command, now_us)
     return referrals.decide(view, command, now_us)

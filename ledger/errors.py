@@ -68,6 +68,18 @@ class InsufficientCreditsError(RejectedError):
         self.needed = needed
 
 
+WhyPaused = Literal["paused", "cap"]
+
+
+class SalesPausedError(RejectedError):
+    """Nothing is sold now: an operator's pause, or the day's cost cap."""
+
+    def __init__(self, why: WhyPaused) -> None:
+        words = "an operator has paused them" if why == "paused" else "the day's cost cap is reached"
+        super().__init__(f"there are no sales: {words}; `neurocards sales resume` lifts it")
+        self.why = why
+
+
 class InvalidCommandError(RejectedError):
     """A field of the command is out of its range."""
 

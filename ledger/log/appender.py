@@ -13,6 +13,7 @@ from typing import Any
 
 import structlog
 
+from events.stream_names import SALES_STREAM
 from ledger.commands import Command, body
 from ledger.decider import streams_read
 from ledger.errors import LedgerBusyError, LedgerError, LedgerUnavailableError
@@ -112,8 +113,8 @@ class Appender:
     def _take(self) -> list[Pending]:
         """The next batch.
 
-        It shares no stream and no key with what is in flight or waits before it. Of many commands half: the
-        rest is decided meanwhile.
+        It shares no stream and no key with what is in flight or waits before it, but the one that all sales
+        read: who wrote it meanwhile makes them stale. Of many commands half: the rest is decided meanwhile.
         """
         flying = [pending for flight in self._flights for pending in flight.batch]
         if flying and len(self._queue) < OVERLAP_MIN:
@@ -122,7 +123,7 @@ class Appender:
         if room + len(flying) >= 2 * OVERLAP_MIN:
             room = min(room, max((room + len(flying)) // 2, OVERLAP_MIN))
         keys = {pending.key for pending in flying}
-        streams = {stream for pending in flying for stream in pending.reads}
+        streams = {stream for pending in flying for stream in pending.reads} - {SALES_STREAM}
         taken: list[Pending] = []
         left: list[Pending] = []
         while self._queue and len(taken) < room and len(left) < _EXAMINED_MAX:
@@ -132,6 +133,7 @@ class Appender:
             if pending.key in keys or not streams.isdisjoint(pending.reads):
                 left.append(pending)
                 streams.update(pending.reads)  # nobody passes it
+                streams.discard(SALES_STREAM)
             else:
                 taken.append(pending)
             keys.add(pending.key)

@@ -292,7 +292,8 @@ class BatchWriter:
     def _refresh(self, fresh: Fresh) -> None:
         entries = self._cache.entries
         states = {stream: entries[stream] for stream, *_ in fresh.events if stream in entries}
-        folded(states, fresh.events)
+        newer = [event for event in fresh.events if event[1] > states.get(event[0], (0, None))[0]]
+        folded(states, newer)  # the other call may have brought some already
         self._cache.put(states)
         for stream in fresh.missing:
             entries.pop(stream, None)

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Sequence
 
 from events.envelope import GENESIS, Cursor, Recorded
-from events.stream_names import account_stream, job_stream, payment_stream, promo_stream
+from events.stream_names import SALES_STREAM, account_stream, job_stream, payment_stream, promo_stream
 from ledger.accounts.decider import NewEvents, StateT, expire
 from ledger.accounts.state import AccountState
 from ledger.commands import Command
@@ -17,6 +17,7 @@ from ledger.payments.state import PaymentState
 from ledger.postgres import Pool
 from ledger.promotions.promo_codes import PromoState
 from ledger.sql import load_queries
+from ledger.system.decider import SystemState
 
 query = load_queries("ledger.log")
 
@@ -108,6 +109,9 @@ class LogReader:
 
     async def promo(self, code: str) -> PromoState:
         return await self._state(promo_stream(code), PromoState)
+
+    async def sales(self) -> SystemState:
+        return await self._state(SALES_STREAM, SystemState)
 
     async def _state(self, stream: str, kind: type[StateT]) -> StateT:
         state = (await load(self._pool, [stream]))[stream][1]

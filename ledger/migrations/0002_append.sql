@@ -97,7 +97,8 @@ FROM (VALUES
     ('system',  'SystemStarted',      '',         '',      'bot web worker monitor maintenance'),
     ('system',  'SalesPaused',        '',         '',      'bot'),
     ('system',  'SalesResumed',       '',         '',      'bot'),
-    ('system',  'SpendCapReached',    '',         '',      'maintenance'),
+    ('system',  'DayCapChecked',      'cost',     '',      'maintenance'),
+    ('system',  'DayCapChecked',      'welcome',  '',      'bot'),
     ('system',  'LogStated',          '',         '',      'maintenance'),
     ('system',  'KeyRotated',         '',         '',      '')
 ) AS r (stream, type, kind, waits, logins);
@@ -108,6 +109,7 @@ CREATE FUNCTION ledger.kind_of(type text, data text) RETURNS text LANGUAGE sql I
         WHEN 'CreditsGranted' THEN coalesce(data::json ->> 'kind', '?')
         WHEN 'CreditsRevoked' THEN coalesce(data::json ->> 'kind', 'manual')
         WHEN 'JobFailed' THEN coalesce(data::json ->> 'by', '?')
+        WHEN 'DayCapChecked' THEN coalesce(data::json ->> 'cap', '?')
         WHEN 'PaymentOrdered' THEN CASE data::json ->> 'restored' WHEN 'true' THEN 'restored' ELSE '' END
         ELSE ''
     END;

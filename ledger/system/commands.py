@@ -2,7 +2,7 @@
 
 import msgspec
 
-from events.system import KeyRotated, LogStated
+from events.system import Cap, KeyRotated, LogStated
 
 
 class RecordStart(msgspec.Struct, frozen=True):
@@ -22,16 +22,19 @@ class PauseSales(msgspec.Struct, frozen=True):
 
 
 class ResumeSales(msgspec.Struct, frozen=True):
+    """Sell again, also above the day's cost cap."""
+
     actor: str
     reason: str
 
 
-class RecordSpendCap(msgspec.Struct, frozen=True):
-    """Record that the day's cap was reached, once a day; as in SpendCapReached."""
+class CheckDayCap(msgspec.Struct, frozen=True):
+    """Record whether the day's total reaches its cap, when that is news; as in DayCapChecked."""
 
-    day: str
-    cap_milli: int
-    spent_milli: int
+    cap: Cap
+    day: int
+    limit: int
+    total: int
 
 
 class StateLog(msgspec.Struct, frozen=True):
@@ -47,5 +50,5 @@ class RotateKey(msgspec.Struct, frozen=True):
 
 
 LogCommand = StateLog | RotateKey
-SalesCommand = PauseSales | ResumeSales | RecordSpendCap
+SalesCommand = PauseSales | ResumeSales | CheckDayCap
 SystemCommand = RecordStart | SalesCommand | LogCommand

@@ -9,11 +9,11 @@ from msgspec.structs import replace
 from events import system
 from events.stream_names import CLOCK_STREAM, LOG_STREAM, SALES_STREAM, system_stream
 from events.system import (
+    DayCapChecked,
     KeyRotated,
     LogStated,
     SalesPaused,
     SalesResumed,
-    SpendCapReached,
     SystemEvent,
     SystemStarted,
     generation,
@@ -21,9 +21,9 @@ from events.system import (
 from ledger import errors
 from ledger.accounts.decider import NewEvents, View, require_said, state_of
 from ledger.system.commands import (
+    CheckDayCap,
     LogCommand,
     PauseSales,
-    RecordSpendCap,
     RecordStart,
     ResumeSales,
     SystemCommand,
@@ -34,20 +34,34 @@ _VERSION: Final = re.compile("[A-Za-z0-9_.+-]{1,64}")
 _COMMIT: Final = re.compile("([0-9a-f]{40,64})?")
 _DIGEST: Final = re.compile("[0-9a-f]{64}")
 _KEY: Final = re.compile(r"[^\s+]{1,200}\+[0-9a-f]{8}\+[A-Za-z0-9+/]{44}")
-_DAY: Final = re.compile("[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_DAY_US: Final = 86_400_000_000
+_NEVER: Final = -1
 
 
 class SystemState(msgspec.Struct, frozen=True):
-    """Of `system-sales`: whether sales are paused, and the last day whose cap was reached.
+    """Of `system-sales`: whether sales are paused, the last days whose caps were reached, and lifted.
 
     Of `system-log`: the `key` that signs it. Starts leave nothing to decide by. `broken` says why an event
     could not be read.
     """
 
     paused: bool = False
-    capped_day: str = ""
+    cost_day: int = _NEVER
+    welcome_day: int = _NEVER
+    lifted_day: int = 0
     key: str = ""
     broken: str = ""
+
+    def closed(self, now_us: int) -> errors.WhyPaused | None:
+        """Why nothing is sold at this time; by its own day alone a cap counts, wherever it was dated."""
+        if self.paused or self.broken:
+            return "paused"
+        return "cap" if self.cost_day == day_of(now_us) else None
+
+
+def day_of(at_us: int) -> int:
+    """Days since 1970-01-01 (UTC)."""
+    return at_us // _DAY_US
 
 
 def evolve(state: SystemState, event: SystemEvent) -> SystemState:
@@ -57,9 +71,9 @@ def evolve(state: SystemState, event: SystemEvent) -> SystemState:
         case SalesPaused():
             return replace(state, paused=True)
         case SalesResumed():
-            return replace(state, paused=False)
-        case SpendCapReached():
-            return replace(state, capped_day=event.day)
+            return SystemState(welcome_day=state.welcome_day, lifted_day=event.day)  # readable again
+        case DayCapChecked():
+            return replace(state, **{f"{event.cap}_day": event.day if event.reached else _NEVER})
         case LogStated():
             return replace(state, key=event.key)
         case KeyRotated():
@@ -68,7 +82,7 @@ def evolve(state: SystemState, event: SystemEvent) -> SystemState:
             assert_never(never)
 
 
-def decide(view: View, command: SystemCommand) -> NewEvents:
+def decide(view: View, command: SystemCommand, now_us: int) -> NewEvents:
     """The command's events with their streams. Raises InvalidCommandError."""
     if isinstance(command, LogCommand):
         return [(LOG_STREAM, tell(state_of(view, LOG_STREAM, SystemState), command))]
@@ -83,10 +97,11 @@ def decide(view: View, command: SystemCommand) -> NewEvents:
             return [] if state.paused else [(SALES_STREAM, paused)]
         case ResumeSales():
             require_said(command.actor, command.reason)
-            resumed = SalesResumed(command.actor, command.reason)
-            return [(SALES_STREAM, resumed)] if state.paused or state.broken else []
-        case RecordSpendCap():
-            return reach_cap(state, command)
+            lifted = state.cost_day if state.cost_day == day_of(now_us) else 0
+            resumed = SalesResumed(command.actor, command.reason, lifted)
+            return [(SALES_STREAM, resumed)] if state.closed(now_us) else []
+        case CheckDayCap():
+            return check_cap(state, command)
         case _ as never:
             assert_never(never)
 
@@ -104,16 +119,23 @@ def start(command: RecordStart) -> NewEvents:
     return [(system_stream(command.process), started)]
 
 
-def reach_cap(state: SystemState, command: RecordSpendCap) -> NewEvents:
-    """SpendCapReached; nothing when it is known of this day, or of a later one."""
-    if not _DAY.fullmatch(command.day) or not 0 < command.cap_milli <= command.spent_milli:
-        raise errors.InvalidCommandError(
-            "a cap is above 0, of a day as 2026-11-30, and not above what was spent"
-        )
-    if command.day <= state.capped_day:
+def check_cap(state: SystemState, command: CheckDayCap) -> NewEvents:
+    """DayCapChecked; nothing when that is known, and while the day's cap is lifted."""
+    if command.day <= 0 or min(command.limit, command.total) < 0:
+        raise errors.InvalidCommandError("limit and total are not below 0, of a day after 1970-01-01")
+    known, lifted = state.welcome_day, False
+    if command.cap == "cost":
+        known, lifted = state.cost_day, command.day == state.lifted_day
+    checked = DayCapChecked(command.cap, command.day, command.limit, command.total)
+    if lifted or checked.reached == (known == command.day):
         return []
-    reached = SpendCapReached(command.day, command.cap_milli, command.spent_milli)
-    return [(SALES_STREAM, reached)]
+    return [(SALES_STREAM, checked)]
+
+
+def require_selling(state: SystemState, now_us: int) -> None:
+    """Raises SalesPausedError."""
+    if why := state.closed(now_us):
+        raise errors.SalesPausedError(why)
 
 
 def tell(state: SystemState, command: LogCommand) -> LogStated | KeyRotated:

@@ -60,6 +60,8 @@ class _Field:
                 return f"{value.blob}, {value.size_bytes / 1e6:.1f} MB"
             case int() if self._name == "charged_milli":
                 return f"{value / 1000:g} of the provider's credits"
+            case int() if self._name == "day":
+                return day(value * 86_400_000_000)
             case int() if self._name.endswith("at_us"):
                 return day(value) if self._name == "expires_at_us" else _utc(value, "%H:%M:%S")
         return str(value)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from ledger.accounts.state import AccountState
+from ledger.errors import WhyPaused
 from ledger.log.ledger import Ledger
 from services.accounts.drafts import Drafts
 from services.accounts.personal_data import PersonalData
@@ -54,6 +55,8 @@ class BotContext:
     outlook: Outlook = field(default_factory=Outlook)
     photos: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(PHOTOS_AT_ONCE))
     """Held while a photo of up to 20 MB is in memory."""
+    welcomes: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held while the day's welcomes are counted and one is given."""
 
     def maker(self, style: str, sides: str = "", seconds: int = 0) -> Model:
         """The model that makes such a video: the style's first that is well, else its first."""
@@ -64,6 +67,10 @@ class BotContext:
     def model(self) -> Model:
         """The model of an order in which nothing is chosen."""
         return self.maker("")
+
+    async def sales_closed(self) -> WhyPaused | None:
+        """Why nothing is sold now, if so; docs/decisions/owners-brakes.md."""
+        return (await self.ledger.read.sales()).closed(self.ledger.now_us())
 
     def takes_orders(self, model: Model | None, sides: str = "", seconds: int = 0) -> bool:
         """Whether a model takes orders now, itself or by an alternative."""

@@ -93,6 +93,10 @@ class History:
         event = decode_data(row["type"], row["data"], position)
         return await explain(self._pool, event.order if isinstance(event, CreditsCharged) else str(position))
 
+    async def welcomes_since(self, day: int) -> int:
+        """Welcome credits given since a day began, in days since 1970."""
+        return int(await self._pool.fetchval(query("welcomes_since"), day))
+
     async def job_names(self, account: str) -> list[str]:
         rows = await self._pool.fetch(query("last_jobs"), account_stream(account), JOBS_SHOWN)
         return [job for job, _ in rows]

@@ -61,3 +61,9 @@ INSERT INTO verdicts (account, content, kinds) VALUES ($1, $2, $3::text[]) ON CO
 -- name: verdicts
 -- What is known of these contents. $1 account, $2 contents
 SELECT content, kinds FROM verdicts WHERE account = $1 AND content = ANY ($2::text[])
+
+-- name: welcomes_since
+-- Credits given with first agreements from the start of day $1 on, in days since 1970 (UTC)
+SELECT coalesce(sum((data ->> 'amount')::bigint), 0) FROM events
+WHERE type = 'CreditsGranted' AND position > audit.position_at(to_timestamp($1::bigint * 86400) - interval '1 microsecond')
+  AND data ->> 'kind' = 'bonus' AND data ->> 'reason' = 'welcome'

@@ -89,6 +89,11 @@ class Model(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """Price in credits of a video of so many seconds: in proportion, rounded up."""
         return -(-self.price_credits * (seconds or self.duration_s) // self.duration_s)
 
+    def cost_milli(self, seconds: int) -> int:
+        """The same at the provider, in thousandths of its credits."""
+        made_s = self.length_for(seconds) or seconds
+        return -(-self.provider_credits * 1000 * made_s // self.duration_s)
+
     def task_input(self, prompt: str, image_url: str, format: str = "", seconds: int = 0) -> dict[str, Any]:
         """Input of createTask; format and length as ordered, where it takes them."""
         fields = {name: _with_photo(value, image_url) for name, value in self.input.items()}

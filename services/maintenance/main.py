@@ -25,6 +25,7 @@ from services.generation.circuit_breaker.store import CircuitBook
 from services.generation.provider_limits import ProviderLimits
 from services.maintenance import gauges
 from services.maintenance.checkpoints import Checkpoints
+from services.maintenance.cost_cap import CostCap
 from services.maintenance.late_videos import LateVideos
 from services.maintenance.note_delivery import NoteDelivery
 from services.maintenance.orphaned_jobs import OrphanedJobs
@@ -48,6 +49,7 @@ from services.platform.scheduler import Scheduler
 from services.platform.settings import Settings
 from services.recovery.checkpoint_files import key_path, note_places
 
+COST_S = 2.0
 PAYMENTS_S = 2.0
 MEASURE_S = 5.0
 BONUSES_S = 10.0
@@ -77,6 +79,8 @@ async def serve(settings: Settings) -> None:
         tasks = Scheduler(runtime)
 
         tasks.start("invitations", ReferralBonuses(settings, ledger, pool).run_once, BONUSES_S)
+        cap = CostCap(settings.cost_cap_per_day, load_catalogue(), ledger, pool)
+        tasks.start("cost", cap.run_once, COST_S)
         tasks.start("retention", Retention(pool, blobs, settings).run_once, RETENTION_S)
         late = LateVideos(ledger, pool, kie, limits, blobs, often_s=LATE_S)
         tasks.start("late", late.run_once, LATE_S, at_once=True)

@@ -8,6 +8,10 @@ GIFTS: Final = Counter("neurocards_gifts_total", "Late videos given free")
 SWEPT: Final = Counter("neurocards_swept_total", "Rows and files deleted when they were of age", ["what"])
 REMINDERS: Final = Counter("neurocards_reminders_total", "Messages written down that no event owes", ["kind"])
 NOTICES_WANTED: Final = Gauge("neurocards_notices_wanted", "People who wait to be told that it works again")
+COST_OF_DAY: Final = Gauge(
+    "neurocards_provider_cost_of_day_credits",
+    "What today's (UTC) submissions and waiting jobs cost, in the provider's credits, as far as it is told",
+)
 INVITATIONS: Final = Counter("neurocards_invitations_rewarded_total", "Invited accounts rewarded")
 OPEN: Final = Gauge("neurocards_jobs_open", "Unfinished jobs")
 OVERDUE: Final = Gauge("neurocards_jobs_overdue", "Unfinished jobs past their deadline")

@@ -32,6 +32,20 @@ WITH links AS (
 )
 SELECT (SELECT count(*) FROM links) + (SELECT count(*) FROM asked)
 
+-- name: cost_events
+-- What says what jobs cost, among the $2 events after position $1
+SELECT substr(stream, 5) AS job, type, coalesce((data ->> 'submission')::int, 0), data ->> 'model',
+       (data ->> 'seconds')::int, (data ->> 'charged_milli')::bigint
+FROM events
+WHERE position > $1 AND position <= $1 + $2
+  AND type IN ('JobQueued', 'SubmissionIntended', 'SubmissionAccepted', 'SubmissionFailed', 'JobSucceeded', 'JobFailed',
+               'VideoGifted')
+ORDER BY position
+
+-- name: day_start
+-- The last position before day $1, in days since 1970 (UTC)
+SELECT audit.position_at(to_timestamp($1::bigint * 86400) - interval '1 microsecond')
+
 -- name: dead_letters
 -- Failed jobs that an operator has neither made again nor dropped, by class. $1 the classes that park a job
 SELECT failure_class, count(*) AS jobs FROM job_status

@@ -36,7 +36,7 @@ PAYABLE: Final = ("ordered", "pending")
 _VERSION: Final = "nc1"
 _PARTS: Final = 6
 
-Refusal = Literal["", "unknown", "foreign", "paid", "over", "price", "account"]
+Refusal = Literal["", "unknown", "foreign", "paid", "over", "price", "account", "paused"]
 """Why a payment must not go on; empty: it may."""
 
 
@@ -80,7 +80,9 @@ class StarsPayments:
             return "unknown"
         state = await self.orders.ledger.read.payment(known.payment)
         payer = await self.orders.ledger.read.account(account)
-        return refusal_of(state, payer, account, currency, amount)
+        sales = await self.orders.ledger.read.sales()
+        paused = sales.closed(self.orders.ledger.now_us())
+        return refusal_of(state, payer, account, currency, amount) or ("paused" if paused else "")
 
     async def owner(self, payload: str) -> str:
         """The account of an invoice's order; empty when the log has no such order."""

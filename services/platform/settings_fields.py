@@ -172,8 +172,8 @@ class SettingsFields(BaseSettings):
     )
     admin_ids: Annotated[tuple[int, ...], *COMMAS] = Field(
         (),
-        description="Telegram ids, separated by commas, of who may use /grant, /refund_job and /user in the "
-        "chat; events name their account",
+        description="Telegram ids, separated by commas, of who may use the admin commands (/grant …) "
+        "in the chat; events name their account",
     )
 
     read_reason: str = Field("", description="Why a person's data is looked at, as `ledger reads` shows it")
@@ -308,6 +308,8 @@ class SettingsFields(BaseSettings):
 
     # Credits and the chat
     free_credits: int = Field(2, ge=0, le=1000, description="Credits a new seller is given once")
+    welcome_cap_per_day: int = Field(0, ge=0, description="Such gifts in credits a day (UTC); 0: no cap")
+    cost_cap_per_day: int = Field(0, ge=0, description="KIE credits that a day (UTC) may cost; 0: no cap")
     referral_after: Literal["purchase", "video"] = Field(
         "purchase", description="purchase, video: what of an invited friend brings both sides their bonus"
     )

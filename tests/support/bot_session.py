@@ -13,7 +13,7 @@ from aiogram.methods.base import TelegramType
 from aiogram.types import Chat, File, Message, User
 from msgspec.structs import replace
 
-from events.stream_names import promo_stream
+from events.stream_names import SALES_STREAM, promo_stream
 from ledger.accounts.state import AccountState
 from ledger.commands import Command
 from ledger.decider import State, decide, evolve, initial, streams_read
@@ -21,6 +21,7 @@ from ledger.jobs.state import JobState
 from ledger.log.batch import Receipt
 from ledger.payments.state import PaymentState
 from ledger.promotions.promo_codes import PromoState
+from ledger.system.decider import SystemState
 from services.accounts.drafts import Draft, Offered, View
 from services.accounts.personal_data import Account, Brief
 from services.adapters.openai.moderation import Kinds, Moderator
@@ -99,7 +100,11 @@ class MemoryLedger:
         self.placed: list[Command] = []
         self.keys: dict[str, Receipt] = {}
         self.read = SimpleNamespace(
-            account=self._account, job=self._job, payment=self._payment, promo=self._promo
+            account=self._account,
+            job=self._job,
+            payment=self._payment,
+            promo=self._promo,
+            sales=self._sales,
         )
 
     async def execute(self, command: Command, *, key: str) -> Receipt:
@@ -115,6 +120,12 @@ class MemoryLedger:
 
     async def _account(self, account: str) -> AccountState:
         return cast(AccountState, self.states.get(f"account-{account}", AccountState()))
+
+    async def _sales(self) -> SystemState:
+        return cast(SystemState, self.states.get(SALES_STREAM, SystemState()))
+
+    def now_us(self) -> int:
+        return 1_000_000
 
     async def _job(self, job: str) -> JobState:
         return cast(JobState, self.states.get(f"job-{job}", JobState()))

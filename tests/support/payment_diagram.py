@@ -7,12 +7,13 @@ from collections.abc import Iterator
 
 from events.envelope import Recorded
 from events.payment import PaymentEvent, PaymentOrdered
-from events.stream_names import account_stream, payment_stream
+from events.stream_names import SALES_STREAM, account_stream, payment_stream
 from ledger.accounts.state import AccountState
 from ledger.decider import State, decide
 from ledger.errors import RejectedError
 from ledger.payments import commands as p
 from ledger.payments.state import PaymentState, evolve
+from ledger.system.decider import SystemState
 from projections.models import payments
 from projections.models.payments import Payment
 
@@ -52,7 +53,11 @@ def edges() -> list[Edge]:
     while waiting:
         state, row = waiting.pop(0)
         for command in commands(state):
-            view: dict[str, State] = {payment_stream("p"): state, account_stream("a"): BUYER}
+            view: dict[str, State] = {
+                payment_stream("p"): state,
+                account_stream("a"): BUYER,
+                SALES_STREAM: SystemState(),
+            }
             try:
                 made = [event for _, event in decide(view, command, 0) if isinstance(event, PaymentEvent)]
             except RejectedError:

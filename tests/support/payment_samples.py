@@ -21,6 +21,7 @@ from ledger.commands import RevokeCredits
 from ledger.decider import State, decide, evolve
 from ledger.payments import commands as p
 from ledger.payments.state import PaymentState, Received
+from ledger.system.decider import SystemState
 
 ORDERED = PaymentOrdered(
     "a", "yookassa", "credits-5", 5, 39_000, "RUB", "100500", False, None, "5 videos", "ru"
@@ -56,6 +57,7 @@ class Desk:
             "payment-p": self.payment,
             "account-a": self.payer,
             "account-b": AccountState(),
+            "system-sales": SystemState(),
         }
         made = decide(view, command, now_us)
         for stream, event in made:

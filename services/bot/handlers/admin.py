@@ -1,4 +1,4 @@
-"""Admin commands in the chat: `/grant`, `/refund_job`, `/user`; invisible to others.
+"""Admin commands in the chat, from `/grant` to `/pause`; invisible to others.
 
 A change is confirmed with a button and has `account:<id>` as its actor, the admin's own account: events hold
 neither Telegram ids nor names. The command is read again from the message above the button, which `digest`
@@ -18,9 +18,13 @@ from aiogram import Router
 from aiogram.filters import Command
 from aiogram.types import CallbackQuery, Message, TelegramObject
 
+from events.codec import decode_data
 from events.job import Failure
+from events.stream_names import SALES_STREAM
 from ledger import commands as c
 from ledger.errors import RejectedError
+from ledger.system.commands import PauseSales, ResumeSales
+from projections.reports.event_text import describe
 from services.adapters.telegram.callback_data import AdminDo, AdminDrop
 from services.bot.context import BotContext, Person
 from services.bot.order_history import Operation
@@ -30,7 +34,14 @@ from services.bot.screens.menu import Screen, button, keyboard
 logger = structlog.get_logger()
 router = Router(name="admin")
 
-USAGE: Final = {"grant": "/grant USER N reason", "refund_job": "/refund_job JOB reason", "user": "/user USER"}
+USAGE: Final = {
+    "grant": "/grant USER N reason",
+    "refund_job": "/refund_job JOB reason",
+    "user": "/user USER",
+    "sales": "/sales",
+    "pause": "/pause reason",
+    "resume": "/resume reason",
+}
 CREDITS_MAX: Final = 1000
 """By hand and from a telephone; more only on the command line."""
 REASON_CHARS_MAX: Final = 200
@@ -71,6 +82,10 @@ async def plan_of(shop: BotContext, text: str) -> Plan:
             reason = rest.split(None, 1)[1].strip()
             if len(reason) <= REASON_CHARS_MAX:
                 return await _refund_job(shop, words[0], reason)
+        case "/sales" if not words:
+            return Plan(await _sales(shop))
+        case ("/pause" | "/resume") as verb if words and len(rest) <= REASON_CHARS_MAX:
+            return await _brake(shop, PauseSales if verb == "/pause" else ResumeSales, rest.strip())
         case "/user" if len(words) == 1:
             return await _show_user(shop, words[0])
     usage = html.escape("\n".join(USAGE.values()))
@@ -105,6 +120,24 @@ async def _refund_job(shop: BotContext, name: str, reason: str) -> Plan:
     failure = Failure(_ERROR_CLASS, "operator")
     command = c.FailJob(name, job.account, "operator", failure, refund_life_s=life_s, reason=reason)
     return Plan(words, job.account, lambda actor: msgspec.structs.replace(command, actor=actor))
+
+
+async def _sales(shop: BotContext) -> str:
+    """Whether anything is sold, and the last that was said of it."""
+    why, events = await shop.sales_closed(), await shop.ledger.read.stream(SALES_STREAM)
+    said = describe(decode_data(events[-1].type, events[-1].data)) if events else "never paused"
+    shown = {"paused": "⏸ <b>Sales are paused</b>", "cap": "⏸ <b>The day's cost cap is reached</b>"}
+    return f"🛠 {shown[why] if why else '▶️ <b>Sales are open</b>'}\n{html.escape(said)}"
+
+
+async def _brake(shop: BotContext, change: type[PauseSales | ResumeSales], reason: str) -> Plan:
+    does = (
+        "<b>Pause sales</b>: no orders, no payments; what was ordered is made"
+        if change is PauseSales
+        else "<b>Sell again</b>, and today above the cost cap"
+    )
+    words = f"{await _sales(shop)}\n\n{does}\nReason: {html.escape(reason)}"
+    return Plan(words, command=lambda actor: change(actor, reason))
 
 
 async def _show_user(shop: BotContext, user: str) -> Plan:
@@ -180,7 +213,8 @@ async def confirmed(query: CallbackQuery, callback_data: AdminDo, chat: Conversa
         await chat.edit_screen(Screen(f"🛠 Refused: {html.escape(str(error))}. Nothing was done."))
     else:
         logger.info("admin_command_done", command=type(command).__name__, actor=actor)
-        await chat.edit_screen(Screen(f"{plan.words}\n\n✅ Done at position {receipt.position}."))
+        done = f"✅ Done at position {receipt.position}." if receipt.events else "It was so already."
+        await chat.edit_screen(Screen(f"{plan.words}\n\n{done}"))
 
 
 @router.callback_query(AdminDrop.filter())

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from ledger import commands as c
 from ledger.commands import OrderVideos
-from ledger.errors import InsufficientCreditsError, KeyReusedError
+from ledger.errors import InsufficientCreditsError, KeyReusedError, SalesPausedError
 from services.accounts.drafts import Draft
 from services.adapters.telegram.callback_data import Order
 from services.adapters.telegram.order_labels import credits_text, videos_text
@@ -25,7 +25,7 @@ from services.bot.context import BotContext
 from services.bot.replies import Conversation
 from services.bot.screens import card
 from services.bot.screens.menu import topup_button
-from services.bot.screens.refusals import refused_text
+from services.bot.screens.refusals import paused_text, refused_text
 from services.generation.catalogue import Model
 from services.generation.prompts.styles import style_of
 from services.platform import tracing
@@ -108,7 +108,10 @@ async def place(chat: Conversation, draft: Draft) -> None:
         return
     now, needed = priced(chat, draft), draft.price * draft.number
     model = _model(chat, now)
-    if note := unavailable(chat, now):
+    if why := await chat.shop.sales_closed():
+        await show(chat, draft, paused_text(why))
+        await chat.answer_tap(_("Nothing was charged."))
+    elif note := unavailable(chat, now):
         await show(chat, draft, note, card.tell_me(draft.draft))
         await chat.answer_tap(_("Temporarily unavailable."))
     elif (now.price, card.made(now)) != (draft.price, card.made(draft)):
@@ -163,6 +166,11 @@ async def _place(chat: Conversation, draft: Draft, tapped_ns: int) -> None:
         if (reopened := await chat.shop.drafts.reopen(draft.draft)) is not None:
             await show(chat, reopened, card.short_text(needed, balance), topup_button(draft.draft))
         await chat.answer_tap(_("Not enough credits."))
+        return
+    except SalesPausedError as error:  # since we looked
+        if (reopened := await chat.shop.drafts.reopen(draft.draft)) is not None:
+            await show(chat, reopened, paused_text(error.why))
+        await chat.answer_tap(_("Nothing was charged."))
         return
     except KeyReusedError:  # committed meanwhile with another language or deadline: it is the same order
         logger.info("order_found", order=draft.draft, jobs=list(draft.jobs))

@@ -11,6 +11,8 @@ from msgspec.structs import replace
 
 from ledger import commands as c
 from ledger.errors import KeyReusedError
+from ledger.system.commands import CheckDayCap
+from ledger.system.decider import day_of
 from services.accounts.personal_data import forgotten_names
 from services.adapters.telegram.callback_data import AcceptTerms, ChooseLanguage, Menu, MenuAction
 from services.bot.context import TERMS_VERSION, BotContext, Person
@@ -18,7 +20,9 @@ from services.bot.handlers import order, promotions
 from services.bot.inputs import is_photo
 from services.bot.replies import Conversation
 from services.bot.screens import menu
+from services.bot.screens.menu import Screen
 from services.platform.i18n import LOCALES
+from services.platform.ids import new_id
 
 router = Router(name="terms")
 
@@ -62,8 +66,7 @@ async def privacy(message: Message, chat: Conversation) -> None:
 @router.message()
 async def show_terms(message: Message, chat: Conversation) -> None:
     flow = await chat.load_data()
-    kept = bool(flow.early or flow.link)
-    await chat.send_screen(menu.terms(chat.shop, chat.person.locale, kept=kept))
+    await chat.send_screen(await _terms(chat, kept=bool(flow.early or flow.link)))
 
 
 @router.callback_query(Menu.filter_action(MenuAction.TERMS))
@@ -75,15 +78,14 @@ async def whole_terms(query: CallbackQuery, chat: Conversation) -> None:
 async def accept(query: CallbackQuery, callback_data: AcceptTerms, chat: Conversation) -> None:
     if callback_data.version != TERMS_VERSION:
         await chat.answer_tap(_("These terms are out of date. Please read the new ones."), alert=True)
-        await chat.send_screen(menu.terms(chat.shop, chat.person.locale))
+        await chat.send_screen(await _terms(chat))
         return
-    await accept_terms(chat.shop, chat.person)
-    await welcome(chat)
+    await welcome(chat, gift=await accept_terms(chat.shop, chat.person))
 
 
-async def welcome(chat: Conversation) -> None:
+async def welcome(chat: Conversation, *, gift: bool = True) -> None:
     """Replace the terms, also when tapped again; then take the link and the photo that came before them."""
-    await chat.edit_screen(menu.welcome(await chat.balance()))
+    await chat.edit_screen(menu.welcome(await chat.balance(), gift=gift))
     await chat.answer_tap()  # now: the photo takes a while
     flow = await chat.load_data()
     if flow.link:
@@ -99,24 +101,47 @@ async def choose_language(query: CallbackQuery, callback_data: ChooseLanguage, c
     if callback_data.locale in LOCALES:
         await chat.shop.people.set_locale(chat.person.account, callback_data.locale)
         with chat.shop.texts.use_locale(callback_data.locale):
-            await chat.edit_screen(menu.terms(chat.shop, callback_data.locale))
+            await chat.edit_screen(await _terms(chat, callback_data.locale))
             await chat.offer_commands()
 
 
 @router.callback_query()
 async def terms_first(query: CallbackQuery, chat: Conversation) -> None:
     await chat.answer_tap(_("Please accept the terms first."))
-    await chat.send_screen(menu.terms(chat.shop, chat.person.locale))
+    await chat.send_screen(await _terms(chat))
 
 
-async def accept_terms(shop: BotContext, person: Person) -> None:
-    """Open the account, record the agreement, and grant the welcome gift once. Who was erased and comes back
-    owes what they owed."""
+async def _terms(chat: Conversation, locale: str = "", *, kept: bool = False) -> Screen:
+    shop = chat.shop
+    gone = (await shop.ledger.read.sales()).welcome_day == day_of(shop.ledger.now_us())
+    gift = 0 if gone else shop.settings.free_credits
+    return menu.terms(shop, locale or chat.person.locale, kept=kept, gift=gift)
+
+
+async def accept_terms(shop: BotContext, person: Person) -> bool:
+    """Open the account, record the agreement, and grant the welcome gift once; False when the day's are gone.
+
+    Who was erased and comes back owes what they owed."""
     account = person.account
     debt = await shop.people.remembered(forgotten_names(shop.settings, person.chat_id))
     opening = c.OpenAccount(account, person.commitment, debt=debt or 0)
     await shop.ledger.execute(opening, key=f"open:{account}")
-    welcome = shop.settings.free_credits if debt is None else 0
-    command = c.AcceptTerms(account, TERMS_VERSION, welcome)
-    with suppress(KeyReusedError):  # agreed to while FREE_CREDITS was another number; that agreement stands
-        await shop.ledger.execute(command, key=f"terms:{account}:{TERMS_VERSION}")
+    gift = shop.settings.free_credits if debt is None else 0
+    async with shop.welcomes:
+        if gift and not (await shop.account(person)).terms and await _spent(shop):
+            gift = 0
+        command = c.AcceptTerms(account, TERMS_VERSION, gift)
+        with suppress(KeyReusedError):  # agreed to with another gift; that agreement stands
+            await shop.ledger.execute(command, key=f"terms:{account}:{TERMS_VERSION}")
+    return debt is not None or not shop.settings.free_credits or (await shop.account(person)).lots_made > 0
+
+
+async def _spent(shop: BotContext) -> bool:
+    """Whether the day's welcome gifts are gone; recorded once a day."""
+    if not (limit := shop.settings.welcome_cap_per_day):
+        return False
+    day = day_of(shop.ledger.now_us())
+    given = await shop.history.welcomes_since(day)
+    if given >= limit:
+        await shop.ledger.execute(CheckDayCap("welcome", day, limit, given), key=new_id())
+    return given >= limit

@@ -12,19 +12,18 @@ paid in a group, even in the group's name. So it is settled before any filter, a
 update that comes again, or after a kill, is the same charge and changes nothing (the ledger's key).
 """
 
-import contextlib
 from typing import Any, Final
 
 import structlog
 from aiogram import BaseMiddleware, Bot, F, Router
-from aiogram.filters import Command
+from aiogram.filters import Command, or_f
 from aiogram.fsm.context import FSMContext
 from aiogram.types import CallbackQuery, Message, PreCheckoutQuery, TelegramObject, User
 from aiogram.utils.i18n import gettext as _
 from msgspec.structs import replace
 
 from events.payment import Provider
-from ledger.errors import AlreadyExistsError, KeyReusedError
+from ledger.errors import AlreadyExistsError, KeyReusedError, SalesPausedError, WhyPaused
 from services.accounts.personal_data import Account
 from services.adapters.telegram.callback_data import (
     Buy,
@@ -45,7 +44,8 @@ from services.bot.inputs import is_plain_text
 from services.bot.middleware import Handler
 from services.bot.replies import Conversation, send_screen
 from services.bot.screens import topup as screens
-from services.bot.screens.menu import Screen
+from services.bot.screens.menu import Screen, cabinet_button, keyboard
+from services.bot.screens.refusals import paused_text
 from services.payments.stars import Refusal
 from services.payments.yookassa_messages import contact_in
 from services.platform.i18n import N_, locale_for
@@ -58,9 +58,28 @@ _REFUSALS: Final[dict[Refusal, str]] = {
     "over": N_("This invoice is out of date. Please choose again: /topup."),
     "price": N_("The price of this invoice has changed. Please choose again: /topup."),
     "foreign": N_("This is someone else's invoice. Open /topup for your own."),
+    "paused": N_("We are taking no payments right now. You have paid nothing; please come back later."),
     "account": N_("This account cannot buy. Please write to /support."),
     "unknown": N_("I do not know this invoice. Please choose again: /topup."),
 }
+
+
+async def sales_closed(event: TelegramObject, shop: BotContext) -> dict[str, WhyPaused] | bool:
+    why = await shop.sales_closed()
+    return {"why": why} if why else False
+
+
+@router.message(Command("topup", "buy"), sales_closed)
+@router.callback_query(
+    or_f(Menu.filter_action(MenuAction.TOPUP), TopUp.filter(), Packages.filter(), Buy.filter()), sales_closed
+)
+async def closed(event: TelegramObject, chat: Conversation, why: WhyPaused) -> None:
+    await leave_contact(chat.state)
+    await chat.send_screen(_closed(why))
+
+
+def _closed(why: WhyPaused) -> Screen:
+    return Screen(paused_text(why), keyboard([cabinet_button()]))
 
 
 @router.message(Command("topup", "buy"))
@@ -161,7 +180,7 @@ async def leave_contact(state: FSMContext, taken_message: int = 0) -> None:
 async def order(chat: Conversation, buying: Buying, provider: Provider, contact: str | None = None) -> None:
     if (await chat.shop.ledger.read.payment(buying.payment)).ordered is None:
         message_id = await _status_message(chat, buying)
-        with contextlib.suppress(KeyReusedError, AlreadyExistsError):  # by this very tap, at another price
+        try:
             await chat.shop.checkout.orders.order(
                 chat.person.account,
                 buying.package,
@@ -173,6 +192,12 @@ async def order(chat: Conversation, buying: Buying, provider: Provider, contact:
                 draft=buying.draft or None,
                 payment=buying.payment,
             )
+        except SalesPausedError as error:
+            screen = _closed(error.why)
+            await edit_text(chat.bot, chat.person.chat_id, message_id, screen.text, screen.buttons)
+            return
+        except (KeyReusedError, AlreadyExistsError):  # by this very tap, at another price
+            pass
         await chat.shop.checkout.orders.links.set_message(buying.payment, chat.person.chat_id, message_id)
         logger.info("payment_ordered", payment=buying.payment, provider=provider, package=buying.package)
     if provider == "yookassa":

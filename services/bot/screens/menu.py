@@ -108,8 +108,11 @@ def short_description() -> str:
     )
 
 
-def terms(shop: BotContext, locale: str, *, kept: bool = False) -> Screen:
-    """What it is and the terms in two lines. `kept`: a photo or link has come and waits for them."""
+def terms(shop: BotContext, locale: str, *, kept: bool = False, gift: int = 0) -> Screen:
+    """What it is and the terms in two lines. `kept`: a photo or link has come and waits for them.
+
+    `gift`: credits that come with them.
+    """
     parts = [
         _(
             "👋 <b>Hello! I am NeuroCards.</b>\n"
@@ -117,9 +120,9 @@ def terms(shop: BotContext, locale: str, *, kept: bool = False) -> Screen:
             "for your marketplace listing."
         )
     ]
-    if shop.settings.free_credits:
-        gift = credits_text(shop.settings.free_credits)
-        parts.append(_("🎁 As a welcome gift you get <b>{gift}</b>.").format(gift=gift))
+    if gift:
+        words = _("🎁 As a welcome gift you get <b>{gift}</b>.")
+        parts.append(words.format(gift=credits_text(gift)))
     if kept:
         parts.append(_("📌 What you have sent is kept: as soon as you accept, we go on with it."))
     parts.append(
@@ -177,12 +180,15 @@ def privacy(shop: BotContext) -> Screen:
     return Screen(text, keyboard([home_button()]))
 
 
-def welcome(balance: int) -> Screen:
+def welcome(balance: int, *, gift: bool = True) -> Screen:
+    """`gift`: the day's welcome gifts were not gone."""
     text = _(
         "🎉 <b>Welcome!</b> You have {balance}.\n\n"
         "It takes three steps: a photo, a few words about the product, a style. "
         "A few minutes later the video is here."
     ).format(balance=credits_text(balance))
+    if not gift:
+        text += "\n\n" + _("🎁 Today's welcome gifts are all given away: you start without one.")
     return Screen(text, _menu_keyboard(False))
 
 

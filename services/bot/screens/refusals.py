@@ -4,6 +4,7 @@ from typing import Final
 
 from aiogram.utils.i18n import gettext as _
 
+from ledger.errors import WhyPaused
 from services.accounts.drafts import Draft
 from services.adapters.openai.moderation import Kind
 from services.adapters.telegram.client import FileTooLargeError, TelegramFileError
@@ -26,8 +27,22 @@ _KINDS: Final[dict[Kind, str]] = {
 }
 
 
+_PAUSED: Final[dict[WhyPaused, str]] = {
+    "paused": N_(
+        "⏸ <b>We are taking no orders and no payments right now.</b> Your credits stay yours, and what you "
+        "have ordered is being made. Please come back later."
+    ),
+    "cap": N_(
+        "⏸ <b>All videos of today are taken.</b> Your credits stay yours, and what you have ordered is "
+        "being made. New orders from midnight UTC."
+    ),
+}
 _KINDS_SHOWN: Final = 3
 """All of each part would not fit on the card."""
+
+
+def paused_text(why: WhyPaused) -> str:
+    return _(_PAUSED[why])
 
 
 def photo_problem(error: e.PhotoError | TelegramFileError) -> str:

@@ -142,7 +142,7 @@ async def _go_on(ledger: Ledger) -> None:
         s.RecordStart("worker", "0.1.0", "", "0" * 64),
         s.PauseSales("login:neurocards_operator", "dear"),
         s.ResumeSales("login:neurocards_operator", "cheap"),
-        s.RecordSpendCap("2026-11-30", 5, 6),
+        s.CheckDayCap("cost", 20_786, 5, 6),
     )
     for number, command in enumerate(system):
         await ledger.execute(command, key=f"system:{number}")

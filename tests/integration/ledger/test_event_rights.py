@@ -13,6 +13,7 @@ import pytest
 from events.account import GrantKind, RevokeKind
 from events.codec import EVENT_TYPES
 from events.job import FailedBy
+from events.system import Cap
 from tests.integration.ledger.test_door import APPENDING, OTHERS, login
 from tests.support.hand_made import Made, append
 
@@ -29,6 +30,7 @@ KINDS: Final[dict[str, dict[str, dict[str, Any]]]] = {
     "CreditsRevoked": {kind: {"kind": kind} for kind in (*get_args(RevokeKind), "?")},
     "JobFailed": {by: {"by": by} for by in (*get_args(FailedBy), "?")},
     "PaymentOrdered": {"": {}, "restored": {"restored": True}},
+    "DayCapChecked": {cap: {"cap": cap} for cap in (*get_args(Cap), "?")},
 }
 """What tells apart events of one type, with data that has it; `?` is no kind."""
 

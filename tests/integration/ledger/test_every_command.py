@@ -166,7 +166,7 @@ CASES: dict[type, Callable[[], list[Case]]] = {
             s.ResumeSales("login:neurocards_operator", "why"),
         )
     ],
-    s.RecordSpendCap: lambda: [([], s.RecordSpendCap("2026-11-30", 5, 6))],
+    s.CheckDayCap: lambda: [([], s.CheckDayCap("cost", 20_786, 5, 6))],
     s.StateLog: lambda: [([], STATED)],
     s.RotateKey: lambda: [
         (

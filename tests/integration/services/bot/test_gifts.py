@@ -1,18 +1,25 @@
 """Promo codes and invitations in the chat."""
 
+import asyncio
+import json
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any, cast
 
 from ledger import commands as c
 from ledger.accounts.state import AccountState
 from ledger.log.ledger import Ledger
 from ledger.promotions import commands as g
+from ledger.system.decider import day_of
 from projections.verify.run import check_ledger
 from services.accounts.erase import Forgetting
-from services.accounts.personal_data import forgotten_names
+from services.accounts.personal_data import PersonalData, forgotten_names
 from services.adapters.telegram.callback_data import Cabinet
+from services.bot.context import BotContext, Person
+from services.bot.handlers.terms import accept_terms
+from services.bot.order_history import History
 from services.platform.blobs import BlobStore
 from services.platform.database import create_pool
 from services.platform.settings import load_settings
@@ -149,3 +156,31 @@ async def test_who_is_erased_and_comes_back_uses_no_code_again_and_owes_what_the
     await visitor.hears("2 credits · owed from before")
     async with ledger_of(world) as ledger:
         assert await check_ledger(ledger.read.pool) == []
+
+
+async def test_a_day_gives_so_many_welcomes_and_no_more_whoever_comes_at_once(
+    database_url: str, pool: Any
+) -> None:
+    """Fresh accounts that farm the gift: twelve in one moment, of which three get it; a cap, once told."""
+    settings = load_settings(database_url=database_url, welcome_cap_per_day=5)
+    async with Ledger(database_url, pool) as ledger:
+        nothing = cast(Any, None)
+        shop = BotContext(
+            settings, PersonalData(pool), nothing, ledger, nothing, History(pool, ledger.read), nothing,
+            nothing, nothing, nothing,
+        )  # fmt: skip
+        people = [Person(f"farm{n}", "en", 9_000_000 + n, False, "0" * 64) for n in range(12)]
+        given = await asyncio.gather(*[accept_terms(shop, person) for person in people])
+        balances = [(await ledger.read.account(person.account)).balance for person in people]
+        assert balances == [2 if gift else 0 for gift in given] and sum(balances) == 6
+        assert [await accept_terms(shop, person) for person in people] == given, "asked again: as it was"
+        day = day_of(ledger.now_us())
+        assert (await ledger.read.sales()).welcome_day == day
+        told = await pool.fetch("SELECT data::text FROM events WHERE type = 'DayCapChecked'")
+        assert [json.loads(row[0]) for row in told] == [
+            {"cap": "welcome", "day": day, "limit": 5, "total": 6}
+        ]
+        back = Person("farmback", "en", 9_000_100, False, "0" * 64)
+        (name,) = forgotten_names(settings, back.chat_id)
+        await pool.execute("INSERT INTO forgotten (person) VALUES ($1)", name)
+        assert await accept_terms(shop, back), "who was erased is due none, and is told of no cap"

@@ -33,6 +33,7 @@ from ledger.errors import (
     UnreadableAccountError,
 )
 from ledger.payments.state import PaymentState, Received
+from ledger.system.decider import SystemState
 from tests.support.each import each
 
 
@@ -224,9 +225,10 @@ def test_limits_hold_to_the_last_one():
 )  # fmt: skip
 def test_nothing_is_decided_on_an_account_that_is_not_there_or_cannot_be_read(command):
     with pytest.raises(AccountNotOpenError, match="account a does not exist"):
-        decide({"account-a": given()}, command, 0)
+        decide({"account-a": given(), "system-sales": SystemState()}, command, 0)
     with pytest.raises(UnreadableAccountError, match="account a cannot be read: torn"):
-        decide({"account-a": replace(given(*AGREED), broken="torn")}, command, 0)
+        view = {"account-a": replace(given(*AGREED), broken="torn"), "system-sales": SystemState()}
+        decide(view, command, 0)
 
 
 def test_the_smallest_and_the_largest_that_there_may_be():

@@ -1,36 +1,41 @@
 """The system's own rules: starts, pauses of sales, caps of spending."""
 
+from typing import Any
+
 import pytest
 from msgspec.structs import replace
 
 from events.system import (
     Books,
+    DayCapChecked,
     KeyRotated,
     LogStated,
     Predecessor,
     SalesPaused,
     SalesResumed,
     SignedState,
-    SpendCapReached,
     SystemStarted,
 )
-from ledger.decider import decide, evolve, initial
-from ledger.errors import InvalidCommandError
+from ledger.commands import OrderVideos
+from ledger.decider import decide, evolve, initial, streams_read
+from ledger.errors import InvalidCommandError, SalesPausedError
 from ledger.system.commands import (
+    CheckDayCap,
     PauseSales,
-    RecordSpendCap,
     RecordStart,
     ResumeSales,
     RotateKey,
     StateLog,
 )
+from tests.support.payment_samples import ORDER
 
 START = RecordStart("worker", "0.1.0", "9f" * 20, "ab" * 32)
 PAUSE, RESUME = PauseSales("login:op", "dear"), ResumeSales("account:a1", "cheap again")
-CAP = RecordSpendCap("2026-11-30", 500, 510)
+NOON_US, TODAY = 1_796_040_000_000_000, 20_787
+CAP = CheckDayCap("cost", TODAY, 500, 510)
 
 
-def given(*events):
+def given(*events) -> Any:
     state = initial("system-sales")
     for event in events:
         state = evolve(state, event)
@@ -38,7 +43,7 @@ def given(*events):
 
 
 def when(state, command):
-    return [event for _, event in decide({"system-sales": state}, command, 0)]
+    return [event for _, event in decide({"system-sales": state}, command, NOON_US)]
 
 
 def begun(command, *before):
@@ -70,18 +75,60 @@ def test_sales_are_paused_and_resumed_once_by_somebody():
 
 
 def test_a_pause_that_cannot_be_read_can_be_ended():
-    assert when(replace(given(), broken="?"), RESUME) == [SalesResumed("account:a1", "cheap again")]
+    unread, resumed = replace(given(), broken="?"), SalesResumed("account:a1", "cheap again")
+    assert when(unread, RESUME) == [resumed]
+    after: Any = evolve(unread, resumed)
+    assert unread.closed(NOON_US) == "paused" and after.closed(NOON_US) is None
 
 
 def test_a_cap_is_reached_once_a_day():
-    reached = SpendCapReached("2026-11-30", 500, 510)
+    reached = DayCapChecked("cost", TODAY, 500, 510)
     assert when(given(), CAP) == [reached] and when(given(reached), CAP) == []
-    assert when(given(reached), replace(CAP, day="2026-11-29")) == []
-    assert when(given(reached), replace(CAP, day="2026-12-01")) == [replace(reached, day="2026-12-01")]
-    assert when(given(), replace(CAP, spent_milli=500)) == [replace(reached, spent_milli=500)]
-    for change in ({"day": "today"}, {"cap_milli": 0}, {"spent_milli": 499}):
-        with pytest.raises(InvalidCommandError, match="a cap is above 0"):
+    assert when(given(), replace(CAP, total=500)) == [replace(reached, total=500)]
+    assert when(given(), replace(CAP, total=499)) == when(given(), replace(CAP, limit=0)) == []
+    for change in ({"day": 0}, {"limit": -1}, {"total": -1}):
+        with pytest.raises(InvalidCommandError, match="not below 0"):
             when(given(), replace(CAP, **change))
+
+
+def test_a_cap_counts_on_its_own_day_wherever_it_was_dated():
+    """One of next year, by a clock that was ahead, refuses nothing today, hides no cap, and is taken back."""
+    ahead = DayCapChecked("cost", TODAY + 365, 500, 510)
+    assert given(ahead).closed(NOON_US) is None
+    assert when(given(ahead), CAP) == [replace(ahead, day=TODAY)]
+    assert given(ahead, replace(ahead, day=TODAY)).closed(NOON_US) == "cap"
+    there_us = NOON_US + 365 * 86_400_000_000
+    assert given(ahead).closed(there_us) == "cap"
+    (back,) = when(given(ahead), replace(CAP, day=TODAY + 365, total=0))
+    assert given(ahead, back).closed(there_us) is None
+    assert when(given(ahead), replace(CAP, day=TODAY + 365, limit=0)), "the cap was taken away"
+
+
+def test_a_cap_is_lifted_for_the_rest_of_its_day_and_no_longer():
+    reached = DayCapChecked("cost", TODAY, 500, 510)
+    (resumed,) = when(given(reached), RESUME)
+    assert resumed.day == TODAY and when(given(reached, resumed), RESUME) == []
+    assert when(given(reached, resumed), replace(CAP, total=900)) == []
+    assert when(given(reached, resumed), replace(CAP, day=TODAY + 1)) != []
+    assert when(given(replace(reached, day=TODAY - 1)), RESUME) == [], "over with its day"
+
+
+def test_welcomes_have_a_cap_of_their_own():
+    welcome = DayCapChecked("welcome", TODAY, 500, 510)
+    assert when(given(welcome), CAP) == [replace(welcome, cap="cost")]
+    assert given(welcome).closed(NOON_US) is None and given(welcome).welcome_day == TODAY
+    resumed = SalesResumed("account:a1", "cheap again")
+    assert when(given(welcome, resumed), replace(CAP, cap="welcome")) == []
+
+
+@pytest.mark.parametrize("sale", [ORDER, OrderVideos("a", "o", ("j",), 1, "m", "ugc", "p", "b", "ru", 900)])
+@pytest.mark.parametrize("why", ["paused", "cap"])
+def test_nothing_is_sold_while_sales_are_paused(sale, why):
+    closed = given(SalesPaused("login:op", "dear") if why == "paused" else DayCapChecked("cost", TODAY, 1, 1))
+    view = {stream: initial(stream) for stream in streams_read(sale)} | {"system-sales": closed}
+    with pytest.raises(SalesPausedError) as refused:
+        decide(view, sale, NOON_US)
+    assert refused.value.why == why
 
 
 KEY, NEW, THIEF, RESTORED = (

@@ -3,7 +3,8 @@
 import pytest
 
 from services.adapters.telegram.callback_data import AdminDo, AdminDrop
-from tests.integration.services.bot.checkout.buyer import Buyer
+from tests.integration.services.bot.checkout.buyer import CHECK, Buyer
+from tests.integration.services.bot.people import ORDER
 
 DO = AdminDo.__prefix__ + ":"
 DROP = AdminDrop.__prefix__
@@ -69,14 +70,51 @@ async def test_an_unfinished_job_is_ended_and_refunded(admin: Buyer, buyer: Buye
     assert charged["job"] in await admin.hears("Balance: 2")
 
 
-@pytest.mark.parametrize("command", ["/grant 1 2 three", "/refund_job j why", "/user 1"])
+async def test_sales_are_paused_and_resumed_from_the_chat(admin: Buyer, buyer: Buyer) -> None:
+    """No order and no payment meanwhile, whatever was open; what had begun goes on, and the card waits."""
+    by_card = await buyer.order_by_card()
+    invoice = await buyer.order_by_stars()
+    confirm = await buyer.to_confirm()
+    await admin.say("/pause the price is wrong")
+    assert "what was ordered is made" in await admin.hears("Sales are open")
+    await admin.press(DO)
+    await admin.hears("Done at position")
+    try:
+        await buyer.tap(confirm)
+        await buyer.hears("taking no orders and no payments")
+        assert await buyer.events("CreditsCharged") == []
+        declined = await buyer.pay_stars(invoice)
+        assert declined["state"] == "declined" and "no payments right now" in declined["reason"]
+        await buyer.say("/topup")
+        await buyer.hears("taking no orders and no payments")
+        await buyer.at_the_page("pay")
+        await buyer.tap(await buyer.sees_any(f"{CHECK}{by_card}"))
+        await buyer.hears("Credits received")
+        await admin.say("/pause once more")
+        assert "the price is wrong" in await admin.hears("Sales are paused")
+        await admin.press(DO)
+        await admin.hears("It was so already")
+    finally:
+        await admin.say("/resume it is right")
+        await admin.press(DO)
+        await admin.hears("Done at position")
+    await buyer.tap(await buyer.sees_any(ORDER))
+    await buyer.hears("in the queue")
+    assert (await buyer.pay_stars(invoice))["state"] == "paid"
+
+
+@pytest.mark.parametrize(
+    "command", ["/grant 1 2 three", "/refund_job j why", "/user 1", "/sales", "/pause x", "/resume x"]
+)
 async def test_for_everybody_else_there_is_no_such_command(buyer: Buyer, command: str) -> None:
     await buyer.say(command)
     await buyer.hears("do not know this command")
     assert await manual(buyer) == []
 
 
-@pytest.mark.parametrize("command", ["/grant", "/grant 1 0 x", "/grant 1 2", "/refund_job x", "/user"])
+@pytest.mark.parametrize(
+    "command", ["/grant", "/grant 1 0 x", "/grant 1 2", "/refund_job x", "/user", "/pause"]
+)
 async def test_what_cannot_be_read_is_explained(admin: Buyer, command: str) -> None:
     await admin.say(command)
     await admin.hears("commands like these")

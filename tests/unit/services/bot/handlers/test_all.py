@@ -18,7 +18,13 @@ from aiogram.types import BufferedInputFile, Update
 from msgspec.structs import replace
 
 from ledger.commands import OrderVideos
-from ledger.errors import InsufficientCreditsError, LedgerUnavailableError
+from ledger.errors import (
+    InsufficientCreditsError,
+    LedgerUnavailableError,
+    RejectedError,
+    SalesPausedError,
+)
+from ledger.system.commands import PauseSales, ResumeSales
 from services.accounts.drafts import Draft
 from services.accounts.personal_data import Brief, forgotten_names
 from services.adapters.telegram.callback_data import AcceptTerms, Menu, MenuAction, Order, Reminders
@@ -204,8 +210,30 @@ async def test_a_paused_model_and_a_changed_price_charge_nothing(desk: Desk) -> 
     assert desk.orders == []
 
 
-async def test_credits_that_went_meanwhile_open_the_order_again(desk: Desk) -> None:
-    """Refused by the ledger after the card said that it is accepted: it is ours to edit still."""
+async def test_while_sales_are_paused_nothing_is_confirmed_and_the_card_waits(desk: Desk) -> None:
+    await desk.accepted()
+    await desk.drafted()
+    ledger: Any = desk.shop.ledger
+    await ledger.execute(PauseSales("login:op", "x"), key="pause")
+    assert await desk.tap(CREATE) == "Nothing was charged."
+    assert "taking no orders and no payments" in desk.captions[-1] and not desk.drafts["d1"].confirmed
+    await desk.tap(Menu(action=MenuAction.TOPUP).pack())
+    assert "taking no orders and no payments" in desk.said[-1]
+    await ledger.execute(ResumeSales("login:op", "x"), key="resume")
+    assert "charged" in await desk.tap(CREATE)
+
+
+@pytest.mark.parametrize(
+    ("refusal", "toast", "note"),
+    [
+        (InsufficientCreditsError(0, 2), "Not enough credits.", "Not enough credits"),
+        (SalesPausedError("cap"), "Nothing was charged.", "All videos of today are taken"),
+    ],
+)
+async def test_what_the_ledger_refuses_opens_the_order_again(
+    desk: Desk, refusal: RejectedError, toast: str, note: str
+) -> None:
+    """Refused after the card said that it is accepted: it is ours to edit still."""
     await desk.accepted()
     await desk.drafted(replace(DRAFT, number=2))
     ledger: Any = desk.shop.ledger
@@ -213,14 +241,14 @@ async def test_credits_that_went_meanwhile_open_the_order_again(desk: Desk) -> N
 
     async def spent(command: Any, *, key: str) -> Any:
         if isinstance(command, OrderVideos):
-            raise InsufficientCreditsError(0, 2)
+            raise refusal
         return await execute(command, key=key)
 
     ledger.execute = spent
-    assert await desk.tap(CREATE) == "Not enough credits."
+    assert await desk.tap(CREATE) == toast
     draft = desk.drafts["d1"]
     assert (draft.confirmed, draft.jobs, draft.version, draft.shown) == (False, (), 5, 5)
-    assert "in the queue" in desk.captions[-2] and "Not enough credits" in desk.captions[-1]
+    assert "in the queue" in desk.captions[-2] and note in desk.captions[-1]
     ledger.execute = execute
     assert "2 videos, 2 credits charged" in await desk.tap(Order(draft="d1", version=5).pack())
 
