@@ -25,8 +25,8 @@ class JobStatus(msgspec.Struct, gc=False):
     retrying while it waits for `retry_at_us`. A failed job whose video came later has `gifted` and the video.
     `failure_*` are the job's, or while it runs the last submission's; `failure_ref` names the outside's
     sentence. `requeued_as` and `requeue_of` link a failed job and the one that makes it again; `dropped`: an
-    operator has left it at that. Times are epoch microseconds. Not frozen, for speed: `evolve` makes one new
-    row and fills that in.
+    operator has left it at that. `stars`: the seller's, 0 without. Times are epoch microseconds. Not frozen,
+    for speed: `evolve` makes one new row and fills that in.
     """
 
     job: str
@@ -62,6 +62,7 @@ class JobStatus(msgspec.Struct, gc=False):
     requeue_of: str = ""
     requeued_as: str = ""
     dropped: bool = False
+    stars: int = 0
 
 
 def evolve(row: JobStatus | None, recorded: Recorded, event: Event) -> JobStatus:
@@ -141,6 +142,10 @@ def _dropped(row: JobStatus, _recorded: Recorded, _event: job.DeadLetterDropped)
     row.dropped = True
 
 
+def _rated(row: JobStatus, _: Recorded, event: job.VideoRated) -> None:
+    row.stars = event.stars
+
+
 def _queued(recorded: Recorded, event: Event) -> JobStatus:
     if not isinstance(event, job.JobQueued):
         wrong = "comes before JobQueued" if isinstance(event, job.JobEvent) else "is no job's event"
@@ -195,7 +200,7 @@ _CHANGES: Final[dict[type[Any], Callable[[JobStatus, Recorded, Any], None]]] = {
     job.VideoGifted: _gifted,
     job.JobRequeued: _requeued,
     job.DeadLetterDropped: _dropped,
-    job.VideoRated: _unchanged,
+    job.VideoRated: _rated,
 }
 """What each event changes in place. By type: to try one class after another takes as long as all the rest."""
 

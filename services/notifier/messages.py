@@ -14,9 +14,11 @@ from babel.dates import format_date
 from ledger.accounts.lots import Lots
 from services.adapters.telegram.callback_data import (
     Again,
+    AgainView,
     BackToOrder,
     Menu,
     MenuAction,
+    Rate,
     Reminders,
     Repair,
     TellMe,
@@ -27,7 +29,7 @@ from services.adapters.telegram.order_labels import (
     LineState,
     balance_text,
     credits_text,
-    made_line,
+    made_lines,
     order_title,
     state_name,
     videos_text,
@@ -54,7 +56,8 @@ class Delivery(msgspec.Struct, frozen=True):
     """A taken row of `deliveries`. `chat_id` is None when the account was erased.
 
     `back_to` is an open order to go on with, `wanted` whether a reminder still is, `rest_s` when the order's
-    model is tried again, if that is known, and `card` the order's message, 0 without one.
+    model is tried again, if that is known, and `card` the order's message, 0 without one. `photo` is the blob
+    that the video was made from; `follows`: a video of that order has come before.
     """
 
     job: str
@@ -81,6 +84,12 @@ class Delivery(msgspec.Struct, frozen=True):
     wanted: bool = True
     rest_s: float | None = None
     card: int = 0
+    product: str = ""
+    style: str = ""
+    format: str = ""
+    seconds: int = 0
+    photo: str = ""
+    follows: bool = False
 
     @property
     def is_payment(self) -> bool:
@@ -147,6 +156,28 @@ class Shown(msgspec.Struct, frozen=True):
     next_s: float | None = None
 
 
+_LIKED, _DISLIKED = "👍", "👎"
+_STARS_GOOD, _STARS_BAD = 5, 1
+_THUMBS_IN_ROW: Final = 4
+_AGAIN: Final[dict[AgainView, str]] = {
+    "": N_("🔄 Again with this product"),
+    "styles": N_("🎨 Other style"),
+    "formats": N_("📐 Other format"),
+}
+
+
+def _button(text: str, data: CallbackData) -> InlineKeyboardButton:
+    return InlineKeyboardButton(text=text, callback_data=data.pack())
+
+
+def _thumbs(line: StatusLine, of_jobs: int) -> list[InlineKeyboardButton]:
+    which = f" №{line.number}" if of_jobs > 1 else ""
+    return [
+        _button(mark + which, Rate(job=line.job, stars=stars))
+        for mark, stars in ((_LIKED, _STARS_GOOD), (_DISLIKED, _STARS_BAD))
+    ]
+
+
 def notifier_texts() -> Catalogues:
     return Catalogues("services.notifier", "notifier", *SHARED)
 
@@ -157,7 +188,7 @@ class Messages:
         self._links = links
         self._contact = contact
 
-    def video(self, delivery: Delivery) -> str:
+    def video(self, delivery: Delivery, balance: int | None) -> str:
         """A video's caption, or the text of a message linking to it."""
         locale = locale_for(delivery.locale)
         if delivery.kind == "gift":
@@ -168,6 +199,10 @@ class Messages:
         else:
             parts = ["🎬 " + self._say("Your video is ready!", locale)]
         parts += self._which(delivery, locale)
+        with self._texts.speaking(locale):
+            parts += what_lines(delivery.product, delivery.style)
+            parts += made_lines(delivery.format, delivery.seconds)
+            parts += ["💳 " + balance_text(balance)] if balance is not None else []
         if delivery.as_link and not self._links.reachable:
             parts.append(self._say("Telegram does not take a file like this one.", locale))
             parts.append(self._on_request(delivery.blob, locale))
@@ -231,12 +266,15 @@ class Messages:
         """Whether people can open our links; else they are told whom to write to."""
         return self._links.reachable
 
-    def buttons(self, delivery: Delivery) -> InlineKeyboardMarkup:
-        """Buttons that lead on: to the same order, to what repairs it, or to the one that waits."""
+    def buttons(self, delivery: Delivery) -> InlineKeyboardMarkup | None:
+        """Buttons that lead on: to the same order, to what repairs it, or to the one that waits. A video has
+        none: its order's card has them."""
+        if delivery.has_file and delivery.card:
+            return None
         order, locale = delivery.order_id, locale_for(delivery.locale)
 
         def button(mark: str, text: str, data: CallbackData) -> InlineKeyboardButton:
-            return InlineKeyboardButton(text=f"{mark} {self._say(text, locale)}", callback_data=data.pack())
+            return _button(f"{mark} {self._say(text, locale)}", data)
 
         rows: list[list[InlineKeyboardButton]] = []
         if delivery.is_reminder and delivery.back_to:
@@ -244,7 +282,7 @@ class Messages:
         elif delivery.is_reminder and not delivery.repeatable:
             rows = [[button("🎬", N_("Create a video"), Menu(action=MenuAction.CREATE))]]
         elif delivery.repeatable and delivery.kind not in ("failure", "works"):
-            rows = [[button("🔄", N_("Again with this product"), Again(draft=order))]]
+            rows = [[self._again(order, "", locale)]]
         elif delivery.repeatable:
             policy = POLICIES["unclassified"] if delivery.is_reminder else policy_for(delivery.error_class)
             names = {"photo": ("📷", N_("Change the photo")), "product": ("✍️", N_("Change the text"))}
@@ -259,13 +297,26 @@ class Messages:
             rows.append([button("☰", N_("Menu"), Menu(action=MenuAction.HOME))])
         return InlineKeyboardMarkup(inline_keyboard=rows)
 
+    def _over(self, order_id: str, lines: Sequence[StatusLine], locale: str) -> InlineKeyboardMarkup:
+        """What can be done with an order that is over; a video can be rated unless they are only counted."""
+        unrated = [line for line in lines if line.state in ("done", "gifted") and not line.stars]
+        thumbs = [thumb for line in unrated for thumb in _thumbs(line, len(lines)) if len(lines) <= LINES_MAX]
+        rows = [thumbs[at : at + _THUMBS_IN_ROW] for at in range(0, len(thumbs), _THUMBS_IN_ROW)]
+        other = [self._again(order_id, view, locale) for view in ("styles", "formats")]
+        menu = _button("☰ " + self._say("Menu", locale), Menu(action=MenuAction.HOME))
+        rows += [[self._again(order_id, "", locale)], other, [menu]]
+        return InlineKeyboardMarkup(inline_keyboard=rows)
+
+    def _again(self, order_id: str, view: AgainView, locale: str) -> InlineKeyboardButton:
+        return _button(self._say(_AGAIN[view], locale), Again(draft=order_id, view=view))
+
     def status(self, what: What, lines: Sequence[StatusLine], language: str | None) -> Shown:
         """An order's card, from its commit on."""
         locale = locale_for(language or what.locale)
         over = all(line.state in ENDED for line in lines)
         with self._texts.speaking(locale):
             parts = [order_title(over=over), *what_lines(what.product, what.style)]
-            parts += [made_line(what.format, what.seconds, len(lines)), ""]
+            parts += [*made_lines(what.format, what.seconds, len(lines)), ""]
             if len(lines) > LINES_MAX:
                 counts = Counter(line.state for line in lines)
                 parts += [f"{state_name(s)}: {videos_text(counts[s])}" for s in STATES if counts[s]]
@@ -273,10 +324,13 @@ class Messages:
                 parts += [self._line(line, len(lines), locale) for line in lines]
         parts += self._lost([line for line in lines if line.lost and line.blob][:LINES_MAX], locale)
         next_s = min(line.next_s for line in lines) if len(lines) <= LINES_MAX else math.inf
-        return Shown("\n".join(parts), None, None if next_s == math.inf else next_s)
+        buttons = self._over(what.order_id, lines, locale) if over else None
+        return Shown("\n".join(parts), buttons, None if next_s == math.inf else next_s)
 
     def _line(self, line: StatusLine, of_jobs: int, locale: str) -> str:
         text = (f"{line.number}. " if of_jobs > 1 else "") + state_name(line.state)
+        if line.stars:
+            return f"{text} {_LIKED if line.stars > _STARS_BAD else _DISLIKED}"
         if line.state in ("queued", "waiting"):
             return f"{text}, {self._place(line.ahead, locale)}"
         if (known := line.progress) is None:

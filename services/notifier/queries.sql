@@ -38,6 +38,8 @@ SET claims = d.claims + 1,
 FROM due
 LEFT JOIN accounts a ON a.account = due.account
 LEFT JOIN drafts o ON o.draft = due.order_id
+LEFT JOIN texts t ON t.ref = o.brief
+LEFT JOIN order_jobs j ON j.job = due.job
 LEFT JOIN payment_links l ON l.payment = due.job AND due.kind IN ('paid', 'paid_again')
 LEFT JOIN drafts b ON b.draft = l.draft
 LEFT JOIN drafts w ON w.account = due.account AND NOT w.ordered AND due.kind IN ('ending', 'left', 'works')
@@ -54,7 +56,11 @@ RETURNING d.job, d.kind, d.position, d.account, d.order_id, d.number, d.of_jobs,
               AND (d.kind = 'ending' OR NOT o.confirmed AND NOT o.ordered AND o.used_at <= d.owed_at), false) AS wanted,
           CASE WHEN m.until_us > 0 THEN greatest(m.until_us / 1e6 - extract(epoch FROM clock_timestamp()), 0) END::float8
               AS rest_s,
-          coalesce(o.message_id, 0) AS card
+          coalesce(o.message_id, 0) AS card, coalesce(t.body ->> 'product', '') AS product,
+          coalesce(j.style, '') AS style, coalesce(j.format, '') AS format, coalesce(j.seconds, 0) AS seconds,
+          coalesce(o.photo, '') AS photo,
+          EXISTS (SELECT FROM order_jobs k JOIN deliveries f ON f.job = k.job AND f.kind IN ('video', 'gift')
+                  WHERE k.order_id = d.order_id AND f.state = 'sent') AS follows
 
 -- name: deliveries_owe
 -- Messages owed; one that is owed already stays as it is. $1..$12 their columns

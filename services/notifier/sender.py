@@ -9,18 +9,16 @@ Written down before the send, so that after a crash it is known which ones may h
 """
 
 import asyncio
-import math
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import Mapping
 from datetime import date, datetime
 from typing import Final
 
 import structlog
 from aiogram import Bot
-from aiogram.types import InputFile, Message, ReplyParameters
+from aiogram.types import Message, ReplyParameters
 from msgspec.structs import replace
 from structlog.contextvars import bind_contextvars
 
-from ledger.accounts.state import AccountState
 from ledger.log.reader import LogReader
 from ledger.postgres import DATABASE_ERRORS
 from services.adapters.telegram.limits import TelegramLimits
@@ -29,6 +27,7 @@ from services.notifier.deliveries import Deliveries, about, span_of
 from services.notifier.messages import Delivery, Messages, ends_soon
 from services.notifier.metrics import DELIVERIES, SENDING
 from services.notifier.payment_messages import PaymentMessages
+from services.notifier.video_file import BlobFile, VideoFacts, read_facts, upload_timeout_s
 from services.platform.backoff import backoff_s
 from services.platform.blobs import BlobStore
 from services.platform.i18n import MOSCOW
@@ -46,8 +45,6 @@ UNKNOWN_TWICE: Final = "sent twice without an answer; a third time could show it
 LOUD_HOURS: Final = range(9, 21)
 """In Moscow."""
 _RECORD_TRIES: Final = 10
-_BASE_S: Final = 30
-_SLOWEST_BYTES_PER_S: Final = 512 * 1024
 
 
 class Sender:
@@ -128,10 +125,11 @@ class Sender:
         if delivery.has_file and await self._blobs.size_bytes(delivery.blob) is None:
             return await self._again(delivery, "the video is not in the blob store", MISSING_GIVE_UP_S)
         # From the ledger itself: right even with dead projections.
-        account = AccountState() if delivery.has_file else await self._reader.account(delivery.account)
+        account = await self._reader.account(delivery.account)
         ends = ends_soon(account.lots, delivery.owed_at_s + delivery.age_s)
         if not delivery.wanted or (delivery.kind == "ending" and not ends):
             return await self._skip(delivery, "no longer wanted, no longer so, or too late")
+        facts = await self._facts(delivery)
         slot = await self._limits.take(delivery.chat_id, wait_s_max=SLOT_WAIT_S)
         if not slot.taken:
             await self._deliveries.retry(delivery, slot.wait_s, None)
@@ -145,16 +143,24 @@ class Sender:
                 message = await self._remind(delivery, delivery.chat_id, ends)
             else:
                 balance = None if account.broken else account.balance
-                message = await self._send(delivery, delivery.chat_id, balance)
+                message = await self._send(delivery, delivery.chat_id, balance, facts)
         except Exception as error:
             return await self._failed(delivery, error)
         return await self._record_sent(delivery, message)
 
-    async def _send(self, delivery: Delivery, chat_id: int, balance: int | None) -> Message:
+    async def _facts(self, delivery: Delivery) -> VideoFacts:
+        if not delivery.has_file or self._sends_link(delivery):
+            return VideoFacts()
+        return await read_facts(self._blobs, delivery.blob, delivery.photo)
+
+    async def _send(
+        self, delivery: Delivery, chat_id: int, balance: int | None, facts: VideoFacts
+    ) -> Message:
         if delivery.is_payment:
             shown = self._payments.received(delivery, balance)
             return await self._bot.send_message(chat_id, shown.text, reply_markup=shown.buttons)
-        buttons = self._messages.buttons(delivery)
+        buttons, answers = self._messages.buttons(delivery), _answers(delivery)
+        silent = delivery.has_file and delivery.follows
         if delivery.kind in ("referral", "referred"):
             text = self._messages.bonus(delivery, balance)
         elif delivery.kind == "failure":
@@ -162,27 +168,34 @@ class Sender:
         elif self._sends_link(delivery):
             if not self._messages.has_links:
                 logger.error("video_without_address", set="PUBLIC_URL")
-            text = self._messages.video(replace(delivery, as_link=True))
+            text = self._messages.video(replace(delivery, as_link=True), balance)
         else:
             return await self._bot.send_video(
                 chat_id,
                 BlobFile(self._blobs, delivery.blob),
-                caption=self._messages.video(delivery),
+                caption=self._messages.video(delivery, balance),
+                width=facts.width,
+                height=facts.height,
+                duration=facts.duration,
+                thumbnail=facts.thumbnail,
                 supports_streaming=True,
                 reply_markup=buttons,
+                reply_parameters=answers,
+                disable_notification=silent,
                 request_timeout=upload_timeout_s(delivery.size_bytes),
             )
-        return await self._bot.send_message(chat_id, text, reply_markup=buttons)
+        return await self._bot.send_message(
+            chat_id, text, reply_markup=buttons, reply_parameters=answers, disable_notification=silent
+        )
 
     async def _remind(self, delivery: Delivery, chat_id: int, ends: Mapping[date, int]) -> Message:
         """What no event owes, quoting its card; without a sound at night."""
         hour = datetime.fromtimestamp(delivery.owed_at_s + delivery.age_s, MOSCOW).hour
-        card = ReplyParameters(message_id=delivery.card, allow_sending_without_reply=True)
         return await self._bot.send_message(
             chat_id,
             self._messages.reminder(delivery, ends),
             reply_markup=self._messages.buttons(delivery),
-            reply_parameters=card if delivery.card else None,
+            reply_parameters=_answers(delivery),
             disable_notification=hour not in LOUD_HOURS,
         )
 
@@ -242,19 +255,8 @@ class Sender:
         logger.info("delivery_skipped", reason=reason)
 
 
-class BlobFile(InputFile):
-    """A stored video to upload, streamed from the blob store: never whole in memory."""
-
-    def __init__(self, blobs: BlobStore, key: str, filename: str = "video.mp4") -> None:
-        super().__init__(filename=filename)
-        self._blobs = blobs
-        self._key = key
-
-    async def read(self, bot: Bot) -> AsyncGenerator[bytes, None]:
-        async for chunk in self._blobs.stream(self._key):
-            yield chunk
-
-
-def upload_timeout_s(size_bytes: int) -> int:
-    """Enough for a slow line; afterwards nobody knows whether it arrived."""
-    return _BASE_S + math.ceil(size_bytes / _SLOWEST_BYTES_PER_S)
+def _answers(delivery: Delivery) -> ReplyParameters | None:
+    """The card that it answers, should that still be there."""
+    if not delivery.card:
+        return None
+    return ReplyParameters(message_id=delivery.card, allow_sending_without_reply=True)

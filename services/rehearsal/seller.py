@@ -32,6 +32,7 @@ NUMBER = "card|number|"
 DROP = "card|cancel|"
 ORDER = "order:"
 AGAIN = "again:"
+REPAIR = "repair:"
 T = TypeVar("T")
 _NUMBER = re.compile(r"-?\d+")
 
@@ -244,9 +245,18 @@ async def _persist(act: Callable[[], Awaitable[T]]) -> T:
     return await act()
 
 
-def finals(messages: Sequence[Message], order: str) -> list[Message]:
-    """Final messages of the order's jobs: a video or a reason, each with `again`."""
-    return [m for m in messages if any(button.data == AGAIN + order for button in buttons_of(m))]
+def finals(messages: Sequence[Message], order: str, card: int | None = None) -> list[Message]:
+    """Final messages of the order's jobs: a video in reply to its card, or a reason that can be repaired.
+
+    Without `card` that is the one which offers `again`, as it does when the order is over.
+    """
+    named = f"{AGAIN}{order}:", f"{REPAIR}{order}:"
+    again = [m for m in messages if any(b.data.startswith(named) for b in buttons_of(m))]
+    if card is None:
+        card = next((m["message_id"] for m in again if "photo" in m), None)
+    shown = [m for m in messages if is_video(m) and m.get("reply_to_message", {}).get("message_id") == card]
+    ends = {m["message_id"]: m for m in (*shown, *again) if m["message_id"] != card}
+    return [ends[number] for number in sorted(ends)]
 
 
 def is_video(message: Message) -> bool:

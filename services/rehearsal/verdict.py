@@ -95,7 +95,7 @@ class Evidence(msgspec.Struct):
         return next((m for m in self.chats[chat] if m["message_id"] == message_id), None)
 
     def finals(self, order: Order) -> list[Message]:
-        return finals(self.chats[order.chat], order.order)
+        return finals(self.chats[order.chat], order.order, order.status_message)
 
 
 class Problem(msgspec.Struct, frozen=True):

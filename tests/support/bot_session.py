@@ -17,6 +17,7 @@ from events.stream_names import SALES_STREAM, promo_stream
 from ledger.accounts.state import AccountState
 from ledger.commands import Command
 from ledger.decider import State, decide, evolve, initial, streams_read
+from ledger.errors import KeyReusedError
 from ledger.jobs.state import JobState
 from ledger.log.batch import Receipt
 from ledger.payments.state import PaymentState
@@ -99,6 +100,7 @@ class MemoryLedger:
         self.states: dict[str, State] = {}
         self.placed: list[Command] = []
         self.keys: dict[str, Receipt] = {}
+        self.bodies: dict[str, Command] = {}
         self.read = SimpleNamespace(
             account=self._account,
             job=self._job,
@@ -109,11 +111,14 @@ class MemoryLedger:
 
     async def execute(self, command: Command, *, key: str) -> Receipt:
         if key in self.keys:
+            if self.bodies[key] != command:
+                raise KeyReusedError(key)
             return self.keys[key]
         view = {stream: self.states.get(stream, initial(stream)) for stream in streams_read(command)}
         made = decide(view, command, 1_000_000)
         for stream, event in made:
             self.states[stream] = evolve(self.states.get(stream, initial(stream)), event)
+        self.bodies[key] = command
         self.keys[key] = Receipt(1, len(made), 1_000_000)
         self.placed.append(command)
         return self.keys[key]

@@ -49,8 +49,20 @@ class OfDraft(CallbackData, prefix="draft"):
     draft: str
 
 
+AgainView = Literal["", "styles", "formats"]
+
+
 class Again(OfDraft, prefix="again"):
-    """Another order with the photo and words of `draft`."""
+    """Another order with the photo and words of `draft`; its card asks for `view` first."""
+
+    view: AgainView = ""
+
+
+class Rate(CallbackData, prefix="rate"):
+    """Rate a video, once, by its job."""
+
+    job: str
+    stars: int
 
 
 class Repair(OfDraft, prefix="repair"):

@@ -87,8 +87,9 @@ def what_lines(product: str, style: str) -> list[str]:
     return parts
 
 
-def made_line(sides: str, seconds: int, number: int = 0) -> str:
-    """Format, length and number, as far as they are known."""
+def made_lines(sides: str, seconds: int, number: int = 0) -> list[str]:
+    """Format, length and number, as far as known, in a line."""
     known = [format_name(sides)] if sides else []
     known += [seconds_text(seconds)] if seconds else []
-    return "📐 " + " · ".join([*known, *([videos_text(number)] if number else [])])
+    known += [videos_text(number)] if number else []
+    return ["📐 " + " · ".join(known)] if known else []

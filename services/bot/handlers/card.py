@@ -7,8 +7,10 @@ from aiogram.types import CallbackQuery
 from aiogram.utils.i18n import gettext as _
 from msgspec.structs import replace
 
+from ledger.commands import RateVideo
+from ledger.errors import AlreadyExistsError, KeyReusedError, RejectedError
 from services.accounts.drafts import Draft, View
-from services.adapters.telegram.callback_data import CardButton
+from services.adapters.telegram.callback_data import CardButton, Rate
 from services.bot.card_message import put_photo, show
 from services.bot.handlers.order import change, drop, take_offered, take_offered_photo
 from services.bot.handlers.place_order import own_draft, place
@@ -51,6 +53,20 @@ async def tapped(query: CallbackQuery, callback_data: CardButton, chat: Conversa
         await change(chat, changed)
     else:
         await chat.answer_tap(stale_text())
+
+
+@router.callback_query(Rate.filter())
+async def rated(query: CallbackQuery, callback_data: Rate, chat: Conversation) -> None:
+    """Record a rating; the card is the notifier's, which takes the buttons away."""
+    command = RateVideo(callback_data.job, chat.person.account, callback_data.stars)
+    try:
+        await chat.shop.ledger.execute(command, key=f"rate:{callback_data.job}")
+    except (KeyReusedError, AlreadyExistsError):
+        await chat.answer_tap(_("You have rated this video already."))
+    except RejectedError:
+        await chat.answer_tap(_("This video cannot be rated."))
+    else:
+        await chat.answer_tap(_("💛 Thank you: this helps us to make better styles."))
 
 
 async def _look(chat: Conversation, draft: Draft, view: str) -> None:

@@ -21,7 +21,7 @@ router = Router(name="repair")
 async def again(query: CallbackQuery, callback_data: Again, chat: Conversation) -> None:
     """Order again with earlier photo and words, on a new card."""
     if (earlier := await own_draft(chat, callback_data.draft)) is not None:
-        await _copy(chat, earlier)
+        await _copy(chat, replace(earlier, view=callback_data.view))
 
 
 @router.callback_query(Repair.filter())

@@ -12,7 +12,7 @@ from services.adapters.telegram.order_labels import (
     QUOTED_CHARS,
     credits_text,
     format_name,
-    made_line,
+    made_lines,
     order_title,
     seconds_text,
     state_name,
@@ -82,7 +82,7 @@ def made(draft: Draft) -> str:
     """Format, length and number, as they will be."""
     model = load_catalogue().model(draft.model)
     sides = draft.format if model is None else model.sides(draft.format)
-    return made_line(sides, draft.seconds, draft.number)
+    return "".join(made_lines(sides, draft.seconds, draft.number))
 
 
 def _main(draft: Draft, ways: list[InlineKeyboardButton]) -> InlineKeyboardMarkup:

@@ -171,7 +171,7 @@ class Arena(Processes, Jobs):
         order = next(order for order in self.sellers.orders if job in order.jobs)
         chat = self.sandbox.chat(order.seller.chat)
         await chat.look()
-        return finals(chat.from_bot(), order.order)
+        return finals(chat.from_bot(), order.order, order.status_message)
 
     async def tasks(self) -> list[dict[str, Any]]:
         """The provider's book."""

@@ -1,4 +1,4 @@
-"""`neurocards stats errors|times|daily`: failures, job times, results of each day."""
+"""`neurocards stats errors|times|daily|styles`: failures, job times, results of days and styles."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ _DAY_S = 24 * _HOUR_S
 
 
 def register(app: typer.Typer) -> None:
-    commands = {"errors": errors, "times": times, "daily": daily}
-    add_group(app, "stats", "Errors, times and days, counted from the log.", commands)
+    commands = {"errors": errors, "times": times, "daily": daily, "styles": styles}
+    add_group(app, "stats", "Errors, times, days and styles, counted from the log.", commands)
 
 
 def errors(
@@ -93,6 +93,17 @@ def daily(begin: FromTime = None, end: ToTime = None, output: Output = OutputFor
     emit([_day_line(row) for row in rows] if output is OutputFormat.table else rows, output)
     if any(sum(row["test_revenue_minor"].values()) for row in rows):
         say("there is test money too, which is not counted; see -o json")
+
+
+def styles(begin: FromTime = None, end: ToTime = None, output: Output = OutputFormat.table) -> None:
+    """Count videos and ratings by style. Default: jobs that ended in the last 30 days.
+
+    `liked` are ratings above 3 stars; the chat's thumbs give 5 and 1.
+    """
+    from services.cli.commands.stats import queries as statistics
+
+    within = _range(begin, end, 30 * _DAY_S)
+    emit(_read("job_status", lambda pool: statistics.styles(pool, within)), output)
 
 
 def _range(begin: str | None, end: str | None, default_s: int) -> Range:

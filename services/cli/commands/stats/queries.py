@@ -1,4 +1,4 @@
-"""Queries and sums of `neurocards stats` over error_stats, job_times and daily."""
+"""Queries and sums of `neurocards stats` over error_stats, job_times, daily and job_status."""
 
 from decimal import ROUND_HALF_UP, Decimal
 from typing import TYPE_CHECKING, Any, Final
@@ -54,6 +54,12 @@ async def times(pool: "Pool", within: Range, model: str | None) -> list[dict[str
         | {name: us / 1e6 for name, us in zip(names, row["percentiles"], strict=True)}
         for row in rows
     ]
+
+
+async def styles(pool: "Pool", within: Range) -> list[dict[str, Any]]:
+    """Videos and ratings by style, the most videos first."""
+    rows = await pool.fetch(query("stats_styles"), within.begin_us, within.end_us)
+    return [dict(row) for row in rows]
 
 
 async def days(pool: "Pool", within: Range) -> list[Day]:

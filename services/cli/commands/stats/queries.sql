@@ -21,6 +21,13 @@ WHERE hour_at_us >= $1 AND hour_at_us < $2
 GROUP BY 1, 2, 3
 ORDER BY 1 DESC, jobs_failed DESC, submissions_failed DESC, 2, 3
 
+-- name: stats_styles
+-- Ended jobs by style: their videos and what sellers think of them. $1 from and $2 before, µs
+SELECT style, count(*) AS jobs, count(*) FILTER (WHERE video <> '') AS videos,
+       count(*) FILTER (WHERE stars > 3) AS liked, count(*) FILTER (WHERE stars BETWEEN 1 AND 3) AS disliked
+FROM job_status WHERE ended_at_us >= $1 AND ended_at_us < $2
+GROUP BY style ORDER BY videos DESC, style
+
 -- name: stats_times
 -- How long jobs that ended in a time spent in each state, by model and over all (model null): so many, and in
 -- microseconds the percentiles 50, 95, 99 and 100. $1 from and $2 before, µs; $3 model, may be null

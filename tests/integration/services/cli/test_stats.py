@@ -37,6 +37,7 @@ def played() -> FakeClockLedger:
         desk.do(c.RecordAccepted(job, 1, f"task-{job}"))
         desk.wait(119)
     desk.do(c.SucceedJob("j1", 1, 1, Video("v", "0" * 64, 9)))
+    desk.do(c.RateVideo("j1", "a", 5))
     desk.do(c.FailSubmission("j2", "a", 1, 1, BUSY, None, 86_400))
     return desk
 
@@ -49,7 +50,7 @@ def stats(run: Run, keep: Callable[[Iterable[Recorded]], None], database_url: st
 
     async def catch_up() -> None:
         async with asyncpg.create_pool(database_url, min_size=1, max_size=2) as pool:
-            for name in ("daily", "job_times"):
+            for name in ("daily", "job_times", "job_status"):
                 await Runner(pool, PROJECTIONS[name]).apply(desk.events)
             await Runner(pool, PROJECTIONS["error_stats"]).apply(desk.events[:-1])  # all but the refund
             await pool.execute("INSERT INTO accounts (account, telegram_id) VALUES ('a', 1)")
@@ -91,6 +92,9 @@ def test_the_figures(stats: Run, database_url: str) -> None:
     assert "2026-09-21" in shown.out
     assert "error_stats is 1 events behind" in shown.err and "1 jobs failed" in shown.err
 
+    [style] = stats("styles", *WHEN, "-o", "json").rows
+    assert style == {"style": "ugc", "jobs": 2, "videos": 1, "liked": 1, "disliked": 0}
+
     parts = {row["part"]: row for row in stats("times", *WHEN, "-o", "json").rows if row["model"] is None}
     assert parts["one video"]["jobs"] == 1 and parts["in all"]["jobs"] == 2
     assert parts["one video"]["p50_s"] == parts["one video"]["max_s"] > 119
@@ -99,7 +103,7 @@ def test_the_figures(stats: Run, database_url: str) -> None:
 
 
 def test_a_time_without_anything_and_a_range_that_is_none(stats: Run) -> None:
-    for command in ("errors", "times", "daily"):
+    for command in ("errors", "times", "daily", "styles"):
         assert stats(command, "--to", "2026-01-01", "-o", "json").rows == []
         assert stats(command, "--from", "2026-09-22", "--to", "2026-09-21").code == 2
         assert stats(command, "--from", "17").code == 2

@@ -1,5 +1,6 @@
 """Each seller hears once, in order, in their language."""
 
+import json
 from typing import TYPE_CHECKING
 
 import asyncpg
@@ -28,6 +29,7 @@ async def test_a_video_is_sent_once_with_its_bytes_and_buttons(
     (shown,) = telegram.sent(seller.chat_id)
     assert shown.video == b"the film"
     assert "готово" in shown.text
+    # It has no card that could have them.
     assert shown.buttons == [Again(draft=order.order_id).pack(), Menu(action=MenuAction.HOME).pack()]
     stored = await row(pool, order.jobs[0])
     assert (stored["state"], stored["message_id"]) == ("sent", shown.message_id)
@@ -150,3 +152,47 @@ async def test_where_a_message_arrived_is_not_noted_of_one_who_was_erased_meanwh
     await deliveries.sent(delivery, 77, "file-1")
     after = await row(pool, order.jobs[0], "video")
     assert (after["state"], after["message_id"], after["file_id"]) == ("sent", None, None)
+
+
+async def test_videos_come_as_replies_to_the_card_silent_but_the_first(
+    studio: OrderFixture, notifier: Notifier, telegram: ScriptedTelegram, pool: "Pool"
+) -> None:
+    seller = await studio.seller(locale="en")
+    card = telegram.place(seller.chat_id)
+    order = await studio.order(seller, 3, status_message=card)
+    for number in (1, 0):
+        await studio.finish(order.jobs[number], b"film")
+        await notifier.run()
+    await studio.fail(order, order.jobs[2], "bad_image")
+    await notifier.run()
+    first, second = telegram.called("sendVideo", seller.chat_id)
+    (failure,) = telegram.called("sendMessage", seller.chat_id)
+    for call in (first, second, failure):
+        answers = json.loads(call.fields["reply_parameters"])
+        assert (answers["message_id"], answers["allow_sending_without_reply"]) == (card, True)
+    silent = [call.fields.get("disable_notification") for call in (first, second, failure)]
+    assert silent == ["false", "true", "false"]
+    assert "reply_markup" not in first.fields and "reply_markup" not in second.fields
+    assert first.fields["caption"].splitlines() == [
+        "🎬 Your video is ready!", "Video 2 of 3", "📦 Product: cup", "🎨 Style: UGC blogger",
+        "💳 Your balance: 97 credits.",
+    ]  # fmt: skip
+    await pool.execute("UPDATE status_messages SET due_at = clock_timestamp()")
+    await notifier.run()
+    assert Again(draft=order.order_id).pack() in telegram.message(seller.chat_id, card).buttons
+
+
+async def test_an_order_of_one_video_leaves_its_card_and_one_message(
+    studio: OrderFixture, notifier: Notifier, telegram: ScriptedTelegram, pool: "Pool"
+) -> None:
+    for ends_well in (True, False):
+        seller = await studio.seller()
+        order = await studio.order(seller, status_message=telegram.place(seller.chat_id))
+        if ends_well:
+            await studio.finish(order.jobs[0])
+        else:
+            await studio.fail(order, order.jobs[0], "user_violation")
+        for _ in range(2):
+            await notifier.run()
+            await make_due(pool)
+        assert len([shown for shown in telegram.messages if shown.chat_id == seller.chat_id]) == 2

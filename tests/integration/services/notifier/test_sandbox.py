@@ -72,10 +72,10 @@ async def test_an_order_as_its_seller_sees_it(
     status, video, failure = [message for message in shown if message["from"]["is_bot"]]
     assert "1. ✅ done" in status["caption"] and "2. ❌" in status["caption"]
     assert "Your video is ready!" in video["caption"]
-    assert [b["text"] for row in video["reply_markup"]["inline_keyboard"] for b in row] == [
-        "🔄 Again with this product",
-        "☰ Menu",
-    ]
+    assert "reply_markup" not in video and video["reply_to_message"]["message_id"] == status["message_id"]
+    assert [b["text"] for row in status["reply_markup"]["inline_keyboard"] for b in row] == [
+        "👍 №1", "👎 №1", "🔄 Again with this product", "🎨 Other style", "📐 Other format", "☰ Menu",
+    ]  # fmt: skip
     assert "Your credit is back. Your balance: 99 credits." in failure["text"]
     file_id = await pool.fetchval("SELECT file_id FROM deliveries WHERE kind = 'video'")
     async with sandbox.http.get(f"{sandbox.url}{person}/files/{file_id}") as reply:

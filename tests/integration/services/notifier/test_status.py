@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import asyncpg
 import pytest
 
+from ledger.commands import RateVideo
 from services.notifier.status_editor import StatusStore
 from tests.integration.services.notifier.conftest import NewNotifier, Notifier
 from tests.support.order_fixture import OrderFixture, PlacedOrder, Seller
@@ -227,6 +228,27 @@ async def test_a_place_in_the_queue_and_a_tick_that_is_lost(
     await make_due(pool)  # the leases end
     await notifier.edit()
     assert status_text(telegram, order).endswith("⏳ in the queue, 1 video before it")
+
+
+async def test_a_rating_stands_on_the_card_and_takes_its_buttons_away(
+    studio: OrderFixture, notifier: Notifier, telegram: ScriptedTelegram, pool: "Pool"
+) -> None:
+    seller, order = await placed(studio, telegram, jobs=2)
+    card = telegram.message(seller.chat_id, order.status_message or 0)
+    first, second = order.jobs
+    await studio.finish(first)
+    await notifier.run()
+    assert card.buttons == [], "as long as something is being made"
+    await studio.fail(order, second)
+    await make_due(pool)
+    await notifier.run()
+    assert card.buttons[:3] == [f"rate:{first}:5", f"rate:{first}:1", f"again:{order.order_id}:"]
+    for _ in range(2):
+        await studio.ledger.execute(RateVideo(first, seller.account, 1), key=f"rate:{first}")
+        await make_due(pool)
+        await notifier.run()
+    assert "1. ✅ done 👎" in card.text and card.buttons[0] == f"again:{order.order_id}:"
+    assert card.edits == 3
 
 
 async def test_a_card_that_is_gone_ticks_no_more(

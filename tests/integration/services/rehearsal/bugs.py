@@ -86,7 +86,7 @@ class World:
 
     def final(self, chat: int, number: int, order: str, *, video: bool) -> None:
         """A message that ends one of the order's jobs."""
-        buttons = [[{"text": "again", "callback_data": f"{AGAIN}{order}"}]]
+        buttons = [[{"text": "again", "callback_data": f"{AGAIN}{order}:"}]]
         more = {"video": {"file_id": "f"}} if video else {}
         message = self._message(number, "the end") | more
         self.chats[chat].append(message | {"reply_markup": {"inline_keyboard": buttons}})

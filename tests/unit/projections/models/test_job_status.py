@@ -23,6 +23,7 @@ from events.job import (
     SubmissionFailed,
     SubmissionIntended,
     VideoGifted,
+    VideoRated,
 )
 from projections.engine.errors import UnfoldableEventError
 from projections.models.job_status import _CHANGES, JOB_STATUS, JobStatus
@@ -143,6 +144,11 @@ def test_an_account_event_in_a_job_stream_is_refused():
 def test_a_failed_job_tells_what_an_operator_did_with_it():
     row = after(FAILED, DeadLetterDropped("seen", "login:op"), JobRequeued("j2", 0, "mended", "login:op"))
     assert (row.state, row.dropped, row.requeued_as) == ("failed", True, "j2")
+
+
+def test_a_rating_is_the_sellers_last_word():
+    row = after(STARTED, PROMPT, INTENDED, SUCCEEDED, VideoRated(5))
+    assert (row.stars, row.state, after(STARTED).stars) == (5, "succeeded", 0)
 
 
 def test_every_event_of_a_job_changes_its_row_in_a_way_of_its_own() -> None:

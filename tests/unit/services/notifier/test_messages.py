@@ -95,12 +95,65 @@ def test_an_unknown_balance_is_left_out(messages: Messages) -> None:
 
 
 def test_another_language_gets_russian(messages: Messages) -> None:
-    assert "готово" in messages.video(replace(VIDEO, locale="de"))
+    assert "готово" in messages.video(replace(VIDEO, locale="de"), 7)
 
 
 def test_a_caption_stays_within_telegrams_limit(messages: Messages) -> None:
     for kind in ("video", "gift"):
-        assert len(messages.video(replace(VIDEO, kind=kind, number=49, of_jobs=50))) < 1024
+        long = replace(
+            VIDEO,
+            kind=kind,
+            number=49,
+            of_jobs=50,
+            product="<&>" * 700,
+            style="ugc",
+            format="9:16",
+            seconds=10,
+        )
+        assert len(html.unescape(messages.video(long, 7))) < 1024
+
+
+@each("locale", LOCALES)
+def test_a_caption_says_what_it_is_of_and_what_is_left(messages: Messages, locale: str) -> None:
+    told = replace(
+        VIDEO, product="a <red> mug", style="unboxing", format="1:1", seconds=5, of_jobs=5, number=2
+    )
+    ready, which, *what = messages.video(replace(told, locale=locale), 7).splitlines()
+    assert which == ("Video 2 of 5" if locale == "en" else "Видео 2 из 5") and ready.startswith("🎬")
+    assert what == {
+        "en": [
+            "📦 Product: a &lt;red&gt; mug", "🎨 Style: Unboxing", "📐 1:1 square · 5 s",
+            "💳 Your balance: 7 credits.",
+        ],
+        "ru": [
+            "📦 Товар: a &lt;red&gt; mug", "🎨 Стиль: Распаковка", "📐 1:1 квадрат · 5 с",
+            "💳 Ваш баланс: 7 кредитов.",
+        ],
+    }[locale]  # fmt: skip
+    assert messages.video(replace(VIDEO, locale=locale), None).splitlines() == [ready], (
+        "nothing is known any more"
+    )
+
+
+def test_the_card_alone_has_buttons_once_the_order_is_over(messages: Messages) -> None:
+    of_card = replace(VIDEO, card=7)
+    assert messages.buttons(of_card) is None
+    assert messages.buttons(replace(of_card, kind="failure", error_class="timeout")) is not None
+    done, going = StatusLine("j1", 1, "done"), StatusLine("j2", 2, "rendering")
+    assert messages.status(WHAT, [done, going], "en").buttons is None
+    buttons = messages.status(WHAT, [done, replace(going, state="failed")], "en").buttons
+    assert buttons is not None
+    assert [b.callback_data for row in buttons.inline_keyboard for b in row] == [
+        "rate:j1:5", "rate:j1:1", "again:o1:", "again:o1:styles", "again:o1:formats", "menu:home",
+    ]  # fmt: skip
+    many = [StatusLine(f"j{n}", n, "done", stars=n % 2) for n in range(1, 11)]
+    buttons = messages.status(WHAT, many, "en").buttons
+    assert buttons is not None
+    assert [[b.text for b in row] for row in buttons.inline_keyboard[:3]] == [
+        ["👍 №2", "👎 №2", "👍 №4", "👎 №4"], ["👍 №6", "👎 №6", "👍 №8", "👎 №8"], ["👍 №10", "👎 №10"],
+    ]  # fmt: skip
+    counted = messages.status(WHAT, [*many, StatusLine("j11", 11, "done")], "en").buttons
+    assert counted is not None and len(counted.inline_keyboard) == 3
 
 
 def test_the_status_of_fifty_lost_videos_stays_within_telegrams_limit(messages: Messages) -> None:
@@ -167,8 +220,9 @@ def test_the_same_status_makes_the_same_text(messages: Messages) -> None:
 
 
 def test_without_a_draft_there_is_nothing_to_repeat(messages: Messages) -> None:
-    buttons = messages.buttons(replace(VIDEO, repeatable=False)).inline_keyboard
-    assert [[b.callback_data for b in row] for row in buttons] == [["menu:home"]]
+    buttons = messages.buttons(replace(VIDEO, repeatable=False))
+    assert buttons is not None
+    assert [[b.callback_data for b in row] for row in buttons.inline_keyboard] == [["menu:home"]]
 
 
 @each("locale", LOCALES)
@@ -178,7 +232,7 @@ def test_without_an_address_for_people_there_is_no_link_but_whom_to_write_to(loc
     messages = Messages(notifier_texts(), real, "@help")
     large = replace(VIDEO, locale=locale, as_link=True)
     lines = [StatusLine("j1", 1, "done", lost=True, blob="videos/v.mp4"), StatusLine("j2", 2, "done")]
-    for text in (messages.video(large), messages.status(WHAT, lines, locale).text):
+    for text in (messages.video(large, 7), messages.status(WHAT, lines, locale).text):
         assert "@help" in text and "<code>videos/v.mp4</code>" in text
         assert "http" not in text and "127.0.0.1" not in text
     assert not messages.has_links
@@ -201,7 +255,9 @@ REPAIRS = {
 
 
 def data(messages: Messages, delivery: Delivery) -> list[str]:
-    return [b.callback_data or "" for row in messages.buttons(delivery).inline_keyboard for b in row]
+    shown = messages.buttons(delivery)
+    assert shown is not None
+    return [b.callback_data or "" for row in shown.inline_keyboard for b in row]
 
 
 def test_a_failures_buttons_are_what_helps(messages: Messages) -> None:

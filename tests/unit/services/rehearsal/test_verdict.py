@@ -22,7 +22,7 @@ DEADLINE_S = (START_US + 3 * SECOND_US) // SECOND_US + 900
 
 
 def message(number: int, at_s: float) -> dict[str, object]:
-    button = {"text": "again", "callback_data": f"{AGAIN}o"}
+    button = {"text": "again", "callback_data": f"{AGAIN}o:"}
     keyboard = {"inline_keyboard": [[button]]}
     return {"message_id": number, "date": int(at_s), "text": "the end", "reply_markup": keyboard}
 

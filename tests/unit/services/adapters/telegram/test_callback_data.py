@@ -24,6 +24,8 @@ MADE: list[CallbackData] = [
     *(b.Repair(draft=DRAFT, part=part) for part in ("", "photo", "product")),
     *(b.TellMe(draft=draft) for draft in ("", DRAFT)),
     *(b.Reminders(on=on) for on in (True, False)),
+    *(b.Again(draft=DRAFT, view=view) for view in get_args(b.AgainView)),
+    b.Rate(job=DRAFT, stars=5),
     b.Order(draft=DRAFT, version=9999),
     *(b.CardButton(do="style", value=style, draft=DRAFT, version=9999) for style in load_styles()),
     b.CardButton(do="view", value="product", draft=DRAFT, version=9999),

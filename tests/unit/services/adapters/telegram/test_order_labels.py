@@ -8,7 +8,7 @@ from babel.messages.extract import extract_from_file
 
 import services
 from services.adapters.telegram import order_labels
-from services.adapters.telegram.order_labels import STATES, LineState, made_line, what_lines
+from services.adapters.telegram.order_labels import STATES, LineState, made_lines, what_lines
 from services.bot.main import bot_texts
 from services.notifier.messages import notifier_texts
 from services.platform.i18n import LOCALES, read_catalogue
@@ -80,7 +80,7 @@ def test_both_sides_say_the_same(locale: str) -> None:
     said = []
     for catalogue in (bot_texts(), notifier_texts()):
         with catalogue.context(), catalogue.use_locale(locale):
-            said.append([*what_lines("a <red> mug " + "x" * 500, "unboxing"), made_line("9:16", 5, 2)])
+            said.append([*what_lines("a <red> mug " + "x" * 500, "unboxing"), *made_lines("9:16", 5, 2)])
     assert said[0] == said[1] and len(said[0]) == 3
     assert "&lt;red&gt;" in said[0][0] and len(said[0][0]) < 190
     assert what_lines("", "no such style") == []

@@ -12,6 +12,8 @@ from aiogram.methods import (
 from aiogram.types import InlineKeyboardMarkup
 from msgspec.structs import replace
 
+from events.job import Video
+from ledger import commands as c
 from services.accounts.drafts import Draft
 from services.accounts.personal_data import Brief
 from services.adapters.telegram import callback_data as b
@@ -197,6 +199,40 @@ async def test_another_order_does_not_replace_the_one_being_made(person: Person,
     await person.tap(b.Again(draft="d0").pack())
     copy = await person.shop.drafts.open("a5")
     assert copy is not None and (copy.words, copy.photo, copy.jobs) == (Brief("mug"), DRAFT.photo, ())
+
+
+async def test_other_style_and_other_format_begin_with_the_question(person: Person) -> None:
+    await person.making(ordered=True, confirmed=True)
+    views: dict[b.AgainView, str] = {"styles": "Choose a style", "formats": "Which format?"}
+    for view, asked in views.items():
+        await person.tap(b.Again(draft="d1", view=view).pack())
+        assert asked in person.captions[-1]
+        made = await person.shop.drafts.open("a5")
+        assert made is not None
+        await person.shop.drafts.drop(made.draft)
+
+
+async def test_a_video_is_rated_once_by_its_seller(person: Person) -> None:
+    await person.making()
+    await person.tap(CREATE)
+    (job,), ledger = person.orders[0].jobs, person.shop.ledger
+
+    async def rate(job: str, stars: int, **tap: Any) -> str:
+        return await person.tap(b.Rate(job=job, stars=stars).pack(), **tap)
+
+    no = "cannot be rated"
+    assert no in await rate(job, 5), "there is no video yet"
+    await ledger.execute(c.StartJob(job, 1, "w"), key="1")
+    await ledger.execute(c.RecordPrompt(job, 1, "prompt", "openai", "t"), key="2")
+    await ledger.execute(c.IntendSubmission(job, 1, 1, "k", "m"), key="3")
+    await ledger.execute(c.SucceedJob(job, 1, 1, Video("v", "0" * 64, 9)), key="4")
+    edits = len(person.captions)
+    assert no in await rate(job, 9) and no in await rate("somebody's", 5)
+    assert "Thank you" in await rate(job, 5) and (await ledger.read.job(job)).stars == 5
+    person.restart()
+    assert "Thank you" in await rate(job, 5), "the same update once more"
+    assert "already" in await rate(job, 1) and (await ledger.read.job(job)).stars == 5
+    assert len(person.captions) == edits, "the card is the notifier's"
 
 
 async def test_accepting_five_times_is_one_welcome_and_no_menu(person: Person) -> None:
