@@ -6,6 +6,7 @@ make; `python -m tests.support.expected_schema` writes it.
 """
 
 from collections.abc import Mapping
+from functools import cache
 from hashlib import sha256
 from importlib.resources import files
 from typing import Any, Final
@@ -59,6 +60,7 @@ def text(objects: Mapping[str, Facts]) -> str:
     )
 
 
+@cache
 def expected() -> dict[str, Facts]:
     lines = (files(__package__) / "expected_schema.txt").read_text("utf-8").splitlines()
     split = (line.split(_SEPARATOR) for line in lines)
