@@ -31,7 +31,12 @@ OWNER_PASSWORD = "owner-password"  # noqa: S105
 """File in the data folder: a backup has it too, and whoever restores one is its owner."""
 START_TIMEOUT_S = 60
 RESTORED = "restored"
-_DURABLE = {"max_connections": "200", "shared_buffers": "128MB", "synchronous_commit": "on"}
+_DURABLE = {
+    "max_connections": "200",
+    "shared_buffers": "128MB",
+    "synchronous_commit": "on",
+    "temp_file_limit": "10GB",
+}
 _FORGETFUL = {
     "max_connections": "300",
     "shared_buffers": "32MB",

@@ -130,7 +130,8 @@ INSERT INTO verification DEFAULT VALUES;
 -- Where each signed note went, and when: one row per note and place.
 CREATE TABLE note_deliveries (
     number     bigint      NOT NULL,                 -- of the note in `checkpoints`
-    place      text        NOT NULL,                 -- `chat -100123`, `mail olga@example.org`
+    place      text        NOT NULL,                 -- `chat -100123`, `mail olga@example.org`: not for auditors
+    kind       text        NOT NULL GENERATED ALWAYS AS (split_part(place, ' ', 1)) STORED,
     attempts   int         NOT NULL DEFAULT 1,       -- sends begun
     owed_at    timestamptz NOT NULL DEFAULT clock_timestamp(),
     due_at     timestamptz NOT NULL,                 -- next attempt, unless it was sent
@@ -143,7 +144,9 @@ CREATE INDEX note_deliveries_place ON note_deliveries (place, number);
 GRANT SELECT, INSERT, UPDATE, DELETE ON order_jobs, status_messages, deliveries TO neurocards_app;
 GRANT SELECT, INSERT, UPDATE ON model_circuits TO neurocards_app;
 GRANT SELECT, INSERT ON model_changes TO neurocards_app;
+GRANT SELECT ON note_deliveries TO neurocards_maintenance, neurocards_operator;
 GRANT INSERT, UPDATE ON note_deliveries TO neurocards_maintenance;
 GRANT UPDATE ON verification TO neurocards_maintenance, neurocards_operator;
 GRANT SELECT ON order_jobs, status_messages, deliveries TO neurocards_reader;
-GRANT SELECT ON model_circuits, model_changes, verification, note_deliveries TO neurocards_reader;
+GRANT SELECT ON model_circuits, model_changes, verification TO neurocards_reader;
+GRANT SELECT (number, kind, attempts, owed_at, due_at, sent_at, last_error) ON note_deliveries TO neurocards_reader;

@@ -62,9 +62,9 @@ SELECT least(
 SELECT c.number, c.kind, c.position, e.recorded_at_us AS at_us,
        coalesce((SELECT string_agg(split_part(s.witness, '+', 1), ', ' ORDER BY s.witness)
                  FROM cosignatures s WHERE s.number = c.number), '') AS cosigned_by,
-       coalesce((SELECT string_agg(d.place || CASE WHEN d.sent_at IS NULL THEN ' not yet ' || d.last_error
+       coalesce((SELECT string_agg(d.kind || CASE WHEN d.sent_at IS NULL THEN ' not yet ' || d.last_error
                                                    ELSE to_char(d.sent_at AT TIME ZONE 'UTC', ' YYYY-MM-DD"T"HH24:MI:SS"Z"') END,
-                                   ', ' ORDER BY d.place)
+                                   ', ' ORDER BY d.kind, d.sent_at)
                  FROM note_deliveries d WHERE d.number = c.number), '') AS sent_to
 FROM checkpoints c LEFT JOIN events e USING (position) ORDER BY c.number DESC LIMIT $1
 

@@ -164,7 +164,8 @@ async def check_database(settings: Settings) -> list[Check]:
     except StartError as error:
         return [fail("DATABASE_URL", "no connection", str(error))]
     try:
-        checks = [await _version(connection), await _durability(connection), await _schema(connection)]
+        steps = (_version, _durability, _temporary_files, _schema)
+        checks = [await step(connection) for step in steps]
         return (
             checks
             if checks[-1].state is State.fail
@@ -239,6 +240,14 @@ async def _durability(connection: "asyncpg.Connection[asyncpg.Record]") -> Check
     if off:
         return fail("durability", f"{' and '.join(off)} off", "turn on, or a power cut may lose paid credits")
     return ok("durability", "fsync and synchronous_commit are on")
+
+
+async def _temporary_files(connection: "asyncpg.Connection[asyncpg.Record]") -> Check:
+    limit = await connection.fetchval("SHOW temp_file_limit")
+    if limit == "-1":
+        advice = "set temp_file_limit for the server, e.g. 10GB: a login cannot lift it, nor have its own"
+        return warn("temporary files", "unbounded: a login that only reads can fill the disk", advice)
+    return ok("temporary files", f"at most {limit} of each connection")
 
 
 async def _schema(connection: "asyncpg.Connection[asyncpg.Record]") -> Check:
