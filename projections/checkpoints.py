@@ -247,21 +247,13 @@ def _wrong_books(books: Books, rows: dict[str, Any]) -> list[str]:
 # Whether the log still is what was signed.
 
 
-class Mismatch(msgspec.Struct, frozen=True):
-    """Difference from what was signed; `position` is None when unknown."""
-
-    kind: str
-    position: int | None
-    message: str
-
-
 class Answer(msgspec.Struct, frozen=True):
     """Result: `damage`, none if a restoration in `explained_by` says what was lost.
 
     `told` is what the log states of itself under a checkpoint, `hash` that statement's.
     """
 
-    damage: list[Mismatch] | list[Problem]
+    damage: list[Problem]
     explained_by: Restored | None = None
     told: ToldLog | None = None
     hash: bytes = b""
@@ -293,13 +285,13 @@ async def verify_statement(
     if not answer.held:
         behind = await pool.fetchval("SELECT pg_is_in_recovery()")
         hint = "; this is a replica, which may only be behind: ask the primary" if behind else ""
-        return Answer([Mismatch("log", place.position, answer.wrong + hint)])
+        return Answer([Problem("log", place.position, answer.wrong + hint)])
     if not isinstance(statement, Checkpoint):
         return Answer([])
     told = next((one for one in await log_statements(pool) if one.position == statement.size), None)
     if told is None or not isinstance(told.event, LogStated) or told.origin != statement.origin:
         wrong_leaf = f"position {statement.size}, the last under the checkpoint, does not state this log"
-        return Answer([Mismatch("statement", statement.size, wrong_leaf)])
+        return Answer([Problem("statement", statement.size, wrong_leaf)])
     return Answer(await _wrong_states(pool, told.event) if deep else [], None, told, place.hash)
 
 
@@ -313,11 +305,11 @@ async def _wrong_rows(pool: Pool, up_to: int, progress: hash_chain.Progress) -> 
     return findings.problems
 
 
-async def _wrong_states(pool: Pool, told: LogStated) -> list[Mismatch]:
+async def _wrong_states(pool: Pool, told: LogStated) -> list[Problem]:
     try:
-        return [Mismatch("state", None, wrong) for wrong in await rebuilt_states(pool, told)]
+        return [Problem("state", None, wrong) for wrong in await rebuilt_states(pool, told)]
     except IntegrityError as error:
-        return [Mismatch("sequence", None, str(error))]
+        return [Problem("sequence", None, str(error))]
 
 
 async def signed_place(pool: Pool, checkpoint: Checkpoint) -> Cursor:

@@ -37,9 +37,14 @@ Kind = Literal[
     "person",  # an account was given to somebody else than the one it was opened for
     "blob",  # a video or photo is gone, or is another than the log says
     "streams",  # Redis holds something else than the log
-    # An exported file.
+    # A file.
     "file",  # its bytes are not those that were written
     "manifest",  # what stands beside it says something else than the file
+    "note",  # not signed, or not by the key
+    "proof",  # it does not prove what it says
+    "log",  # the log is not what a note signs
+    "statement",  # the log does not say what it is where a note was signed
+    "state",  # states or books are not what was stated
 ]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 

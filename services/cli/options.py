@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Annotated, NoReturn, TypeVar
 
 import typer
 
@@ -19,6 +19,7 @@ from services.cli.output import OutputFormat, emit, say
 
 if TYPE_CHECKING:
     from ledger.checkpoints.signed_note import PublicKey
+    from projections.verify.findings import Problem
 
 T = TypeVar("T")
 _KEYS_CHARS_MAX = 100_000
@@ -141,33 +142,28 @@ def read_note(path: Path) -> str:
         raise MalformedNoteError(f"{path} is no signed note: it is no text") from None
 
 
-class Damage(NamedTuple):
-    kind: str
-    position: int | None
-    message: str
-
-
 @contextmanager
 def files_checked(output: OutputFormat) -> Iterator[None]:
     """Exit code 3 for a note, proof or manifest that proves nothing."""
     from ledger.checkpoints.proof import ProofError
     from ledger.checkpoints.signed_note import NoteError
     from projections.engine.errors import MalformedManifestError
+    from projections.verify.findings import Problem
 
     try:
         yield
     except ProofError as error:
-        found = Damage("proof", error.position, str(error))
+        found = Problem("proof", error.position, str(error))
     except NoteError as error:
-        found = Damage("note", None, str(error))
+        found = Problem("note", None, str(error))
     except MalformedManifestError as error:
-        found = Damage("manifest", None, f"no manifest as it is written: {error}")
+        found = Problem("manifest", None, f"no manifest as it is written: {error}")
     else:
         return
     end_damaged([found], output)
 
 
-def end_damaged(found: Iterable[Any], output: OutputFormat) -> NoReturn:
+def end_damaged(found: "Iterable[Problem]", output: OutputFormat) -> NoReturn:
     """Print findings with `kind`, `position` and `message`; end with exit code 3."""
     rows = [{"kind": each.kind, "position": each.position, "message": each.message} for each in found]
     emit(rows, output)

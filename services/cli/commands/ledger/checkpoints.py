@@ -8,7 +8,6 @@ import typer
 from services.cli.commands.ledger.report import write_report
 from services.cli.connections import auditor_pool, open_ledger, prepare, read, run
 from services.cli.options import (
-    Damage,
     Limit,
     PublicKeys,
     end_damaged,
@@ -157,6 +156,7 @@ def verify_checkpoint(
 
     from ledger.checkpoints.checkpoint import open_statement
     from ledger.checkpoints.signed_note import NoteError
+    from projections.verify.findings import Problem
 
     keys = public_keys(public_key)
     if report is not None and not report.parent.is_dir():
@@ -171,9 +171,9 @@ def verify_checkpoint(
             work = _verify(settings, note, keys, extra, rehash=not stored_hashes, deep=deep)
             statement, answer = asyncio.run(work)
         words = _holds(statement, answer) + seen
-        found: list[Any] = list(answer.damage) if answer else []
+        found = list(answer.damage) if answer else []
     except NoteError as error:
-        statement, answer, words, found = None, None, "", [Damage("note", None, str(error))]
+        statement, answer, words, found = None, None, "", [Problem("note", None, str(error))]
     if report is not None:
         how = {"offline": offline, "rows_rehashed": not (offline or stored_hashes), "states_folded": deep}
         facts = _facts(settings, file, statement, answer) | {"keys": [str(key) for key in keys], **how}

@@ -6,6 +6,8 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from projections.verify.findings import Problem
+
 _PAGE = """<!doctype html><meta charset="utf-8"><title>{title}</title>
 <style>body {{ font: 11pt serif; margin: 2cm }} td, th {{ text-align: left; vertical-align: top; padding: 2pt;
 overflow-wrap: anywhere }}</style>
@@ -13,7 +15,7 @@ overflow-wrap: anywhere }}</style>
 """
 
 
-def write_report(path: Path, title: str, facts: Mapping[str, Any], findings: Iterable[Any]) -> None:
+def write_report(path: Path, title: str, facts: Mapping[str, Any], findings: Iterable[Problem]) -> None:
     """Write PATH.json and PATH.html; findings have kind, position and message. Raises OSError."""
     found = [{"kind": one.kind, "position": one.position, "message": one.message} for one in findings]
     said = {name: ", ".join(what) if isinstance(what, list) else what for name, what in facts.items()}

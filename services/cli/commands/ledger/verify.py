@@ -45,8 +45,10 @@ def verify(
     """
     import asyncio
 
+    from services.recovery.checkpoint_files import signing_keys
+
     settings = prepare("verify")
-    keys = public_keys(public_key) if public_key else _configured_key(settings)
+    keys = public_keys(public_key) if public_key else [key.public for key in signing_keys(settings)]
     with files_checked(output):  # the one to begin from
         report = asyncio.run(_verify(settings, begin, keys, log_only, blobs))
     if report.problems:
@@ -106,9 +108,3 @@ async def _beginning(pool: asyncpg.Pool[asyncpg.Record], begin: str | None, keys
     if found is None:
         raise typer.BadParameter(f"the log has no position {begin}", param_hint="--from")
     return Cursor(int(begin), found)
-
-
-def _configured_key(settings: Settings) -> list[PublicKey]:
-    from services.recovery.checkpoint_files import signing_keys
-
-    return [key.public for key in signing_keys(settings)]

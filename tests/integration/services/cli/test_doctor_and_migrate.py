@@ -44,7 +44,10 @@ def test_migrate_applies_once_and_doctor_agrees(
     assert after["clocks"]["state"] == "ok"
     assert "+0 s against this machine's; nobody outside told the time" in after["clocks"]["found"]
     assert after["durability"]["state"] == "fail"  # the tests' own server does not fsync: the doctor sees it
-    assert after["temporary files"]["state"] == "warn" and "temp_file_limit" in after["temporary files"]["advice"]
+    assert (
+        after["temporary files"]["state"] == "warn"
+        and "temp_file_limit" in after["temporary files"]["advice"]
+    )
 
 
 def test_two_migrations_at_once_are_one(tmp_path: Path, empty_database_url: str) -> None:
