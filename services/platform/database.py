@@ -28,6 +28,7 @@ _SERVER_SETTINGS = {
     "lock_timeout": "5s",
     "statement_timeout": "15s",
     "idle_in_transaction_session_timeout": "15s",
+    "transaction_timeout": "0",  # the login has five seconds, for appends: walks take longer
     "tcp_keepalives_idle": "10",
     "tcp_keepalives_interval": "5",
     "tcp_keepalives_count": "3",
