@@ -56,7 +56,7 @@ RETURNING d.job, d.kind, d.position, d.account, d.order_id, d.number, d.of_jobs,
               AND (d.kind = 'ending' OR NOT o.confirmed AND NOT o.ordered AND o.used_at <= d.owed_at), false) AS wanted,
           CASE WHEN m.until_us > 0 THEN greatest(m.until_us / 1e6 - extract(epoch FROM clock_timestamp()), 0) END::float8
               AS rest_s,
-          coalesce(o.message_id, 0) AS card, coalesce(t.body ->> 'product', '') AS product,
+          coalesce(w.message_id, o.message_id, 0) AS card, coalesce(t.body ->> 'product', '') AS product,
           coalesce(j.style, '') AS style, coalesce(j.format, '') AS format, coalesce(j.seconds, 0) AS seconds,
           coalesce(o.photo, '') AS photo,
           EXISTS (SELECT FROM order_jobs k JOIN deliveries f ON f.job = k.job AND f.kind IN ('video', 'gift')

@@ -35,31 +35,26 @@ async def repair(query: CallbackQuery, callback_data: Repair, chat: Conversation
     view: View = callback_data.part
     if view == "product" and card.own_prompt(earlier):
         view = "wishes"
-    await _copy(chat, replace(earlier, number=failed or earlier.number, view=view))
+    if await _copy(chat, replace(earlier, number=failed or earlier.number, view=view)):
+        await chat.remove_buttons()
 
 
-async def _copy(chat: Conversation, earlier: Draft) -> None:
-    draft = await open_draft(chat)
-    if draft is not None:
-        if draft.changed_by != chat.update_id:
+async def _copy(chat: Conversation, earlier: Draft) -> bool:
+    """Make a draft of the same; False when it cannot be, which they are told."""
+    if (draft := await open_draft(chat)) is not None:
+        same = draft.changed_by == chat.update_id  # the same update once more
+        if same:
+            await show(chat, draft)
+        else:
             await chat.send_screen(card.in_the_making(draft), answer_to=draft.message_id or 0)
-            return
-        await show(chat, draft)  # the same update once more
-        return
+        return same
     blobs, people = chat.shop.blobs, chat.shop.people
     if not await people.use_blob(earlier.photo) or await blobs.size_bytes(earlier.photo) is None:
         await chat.send_screen(card.photo_gone())
-        return
-    copy = replace(
-        earlier,
-        draft=new_id(),
-        brief=new_id(),
-        chat_id=chat.person.chat_id,
-        message_id=None,
-        album="",
-        changed_by=chat.update_id,
-    )
-    await begin(chat, copy)
+        return False
+    copy = replace(earlier, draft=new_id(), brief=new_id(), message_id=None, album="")
+    await begin(chat, replace(copy, chat_id=chat.person.chat_id, changed_by=chat.update_id))
+    return True
 
 
 @router.callback_query(TellMe.filter())

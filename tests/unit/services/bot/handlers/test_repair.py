@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from aiogram.methods import EditMessageCaption, EditMessageMedia, SendPhoto
+from aiogram.methods import EditMessageCaption, EditMessageMedia, EditMessageReplyMarkup, SendPhoto
 from msgspec.structs import replace
 
 from events.job import Failure
@@ -63,6 +63,8 @@ async def test_one_tap_makes_the_draft_and_asks_for_what_must_change(
     assert (draft.view, draft.number, draft.words, draft.photo) == (view, 2, OLD.words, OLD.photo)
     assert (draft.format, draft.seconds, draft.style, draft.jobs) == ("1:1", 10, style, ())
     assert asked in person.captions[-1], "waited for at once"
+    (finished,) = person.session.of(EditMessageReplyMarkup)
+    assert (finished.message_id, finished.reply_markup) == (40, None)
     assert (await person.shop.ledger.read.account("a5")).balance == balance == 2, "the refund stays as it is"
     person._update_id -= 1
     person.restart()
