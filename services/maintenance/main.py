@@ -92,9 +92,9 @@ async def serve(settings: Settings) -> None:
         start_payments(tasks, settings, ledger, pool, shop, bot)
         balances = gauges.Balances(kie, redis)
         start_gauges(tasks, pool, redis, kie, balances)
-        tasks.start("notices", Notices(settings, pool, balances).run_once, REMINDERS_S)
+        tasks.start("notices", Notices(settings, ledger, pool, balances).run_once, REMINDERS_S)
         if settings.reminders:
-            tasks.start("reminders", Reminders(pool, ledger.now_us).run_once, REMINDERS_S)
+            tasks.start("reminders", Reminders(ledger, pool).run_once, REMINDERS_S)
         if settings.verify_every_seconds:
             verification = Verification(settings, pool, runtime.stop)
             tasks.start("verification", verification.run_once, verification.idle_s)

@@ -4,10 +4,10 @@ Each kind is owed by one statement, under a key that cannot double. Whether it i
 when it is sent (docs/decisions/reminders.md).
 """
 
-from collections.abc import Callable
 from datetime import datetime
 from typing import Final
 
+from ledger.log.ledger import Ledger
 from ledger.postgres import Pool
 from ledger.sql import load_queries
 from services.generation.catalogue import load_catalogue
@@ -31,16 +31,21 @@ TOLD_AT_ONCE: Final = 50
 """Whoever is told that it works orders: what has just come back is not to be run over."""
 
 
+async def sells_nothing(ledger: Ledger) -> bool:
+    """Whether the owner, or a cap, keeps everybody from ordering."""
+    return (await ledger.read.sales()).closed(ledger.now_us()) is not None
+
+
 class Reminders:
     """Owes reminders of ending credits and orders left at their card."""
 
-    def __init__(self, pool: Pool, now_us: Callable[[], int]) -> None:
+    def __init__(self, ledger: Ledger, pool: Pool) -> None:
+        self._ledger = ledger
         self._pool = pool
-        self._now_us = now_us
 
-    async def run_once(self) -> int:
-        now = datetime.fromtimestamp(self._now_us() / 1e6, MOSCOW)
-        if now.hour not in HOURS:
+    async def run_once(self, now_us: int | None = None) -> int:
+        now = datetime.fromtimestamp((now_us or self._ledger.now_us()) / 1e6, MOSCOW)
+        if now.hour not in HOURS or await sells_nothing(self._ledger):
             return 0
         today = now.replace(hour=0, minute=0, second=0, microsecond=0)
         today_us = int(today.timestamp()) * 1_000_000
@@ -57,7 +62,8 @@ class Reminders:
 class Notices:
     """Tells who asked for it that videos can be made again."""
 
-    def __init__(self, settings: Settings, pool: Pool, balances: Balances) -> None:
+    def __init__(self, settings: Settings, ledger: Ledger, pool: Pool, balances: Balances) -> None:
+        self._ledger = ledger
         self._pool = pool
         self._balances = balances
         self._deadline_s = settings.job_deadline_seconds
@@ -68,7 +74,7 @@ class Notices:
     async def run_once(self) -> int:
         wanted = await self._pool.fetch(query("notices_wanted"))
         NOTICES_WANTED.set(sum(row["people"] for row in wanted))
-        if not wanted:
+        if not wanted or await sells_nothing(self._ledger):
             return 0
         await self._circuits.refresh()
         await self._outlook.times.measure()

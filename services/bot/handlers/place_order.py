@@ -85,10 +85,11 @@ def unavailable(chat: Conversation, draft: Draft) -> str:
 
 
 async def begin(chat: Conversation, draft: Draft) -> None:
-    """Make a draft, send its card; says at once when no model takes it."""
+    """Make a draft, send its card; says at once when it cannot be ordered now."""
     made = await chat.shop.drafts.make(priced(chat, draft))
     if made is not None:  # else another process was faster with the same update
-        note = unavailable(chat, made)
+        why = await chat.shop.sales_closed()
+        note = paused_text(why) if why else unavailable(chat, made)
         await show(chat, made, note, *([card.tell_me(made.draft)] if note else []))
 
 
@@ -109,7 +110,7 @@ async def place(chat: Conversation, draft: Draft) -> None:
     now, needed = priced(chat, draft), draft.price * draft.number
     model = _model(chat, now)
     if why := await chat.shop.sales_closed():
-        await show(chat, draft, paused_text(why))
+        await show(chat, draft, paused_text(why), card.tell_me(draft.draft))
         await chat.answer_tap(_("Nothing was charged."))
     elif note := unavailable(chat, now):
         await show(chat, draft, note, card.tell_me(draft.draft))
@@ -169,7 +170,7 @@ async def _place(chat: Conversation, draft: Draft, tapped_ns: int) -> None:
         return
     except SalesPausedError as error:  # since we looked
         if (reopened := await chat.shop.drafts.reopen(draft.draft)) is not None:
-            await show(chat, reopened, paused_text(error.why))
+            await show(chat, reopened, paused_text(error.why), card.tell_me(draft.draft))
         await chat.answer_tap(_("Nothing was charged."))
         return
     except KeyReusedError:  # committed meanwhile with another language or deadline: it is the same order

@@ -10,6 +10,7 @@ import asyncpg
 import pytest
 
 from ledger import commands as c
+from ledger.system.commands import PauseSales, ResumeSales
 from services.accounts.drafts import Draft, Drafts
 from services.accounts.erase import Forgetting
 from services.accounts.personal_data import Brief
@@ -39,9 +40,9 @@ def at_us(days: float = 0, hours: float = 0) -> int:
     return int((NOON + timedelta(days=days, hours=hours)).timestamp() * 1e6)
 
 
-async def remind(pool: "Pool", days: float = 0, hours: float = 0) -> int:
+async def remind(studio: OrderFixture, days: float = 0, hours: float = 0) -> int:
     """As maintenance does, so far from today's noon in Moscow."""
-    return await Reminders(pool, lambda: at_us(days, hours)).run_once()
+    return await Reminders(studio.ledger, studio.pool).run_once(at_us(days, hours))
 
 
 async def with_ends(studio: OrderFixture, *days: float) -> Seller:
@@ -69,10 +70,10 @@ async def test_what_ends_is_told_once_a_day_and_only_by_day(
     seller = await with_ends(studio, 1, 1, 7)
     other = await with_ends(studio, 2, 6, 8)
     for hours in (-2.01, 8):
-        assert await remind(pool, hours=hours) == 0, "at night"
-    assert sum(await asyncio.gather(*(remind(pool, hours=hour) for hour in (-2, 0, 0, 7.9)))) == 1
+        assert await remind(studio, hours=hours) == 0, "at night"
+    assert sum(await asyncio.gather(*(remind(studio, hours=hour) for hour in (-2, 0, 0, 7.9)))) == 1
     await notifier.run()
-    assert await remind(pool) == 0
+    assert await remind(studio) == 0
     await notifier.run()
     (shown,) = telegram.sent(seller.chat_id)
     for number, days in ((4, 1), (2, 7)):
@@ -82,7 +83,7 @@ async def test_what_ends_is_told_once_a_day_and_only_by_day(
 
 async def test_days_that_were_missed_are_not_made_up_for(studio: OrderFixture, pool: "Pool") -> None:
     await with_ends(studio, 7)
-    assert [await remind(pool, days) for days in (3, 4, 5, 6, 7)] == [0, 0, 0, 1, 0]
+    assert [await remind(studio, days) for days in (3, 4, 5, 6, 7)] == [0, 0, 0, 1, 0]
 
 
 async def test_an_order_left_at_its_card_is_told_of_once_ever_and_kept(
@@ -96,7 +97,7 @@ async def test_an_order_left_at_its_card_is_told_of_once_ever_and_kept(
         ("placed", {"message_id": 1, "confirmed": True}), ("done", {"message_id": 1, "ordered": True}),
     ):  # fmt: skip
         await left(studio, await studio.seller(), draft, **cast(Any, changes))
-    assert sum(await asyncio.gather(remind(pool), remind(pool))) == 1
+    assert sum(await asyncio.gather(remind(studio), remind(studio))) == 1
     await notifier.run()
     (shown,) = telegram.sent(seller.chat_id)
     assert shown.buttons == [BackToOrder(draft="d1").pack(), Switch(on=False).pack()]
@@ -104,7 +105,7 @@ async def test_an_order_left_at_its_card_is_told_of_once_ever_and_kept(
     assert f'"message_id":{card}' in call.fields["reply_parameters"].replace(" ", "")
     assert await pool.fetchval("SELECT used_at > now() - interval '1 hour' FROM drafts WHERE draft = 'd1'")
     await pool.execute("UPDATE drafts SET used_at = now() - interval '5 hours' WHERE draft = 'd1'")
-    assert await remind(pool) == 0, "once ever"
+    assert await remind(studio) == 0, "once ever"
 
 
 Between = Callable[["Pool", Seller, Settings, OrderFixture, ScriptedTelegram], Awaitable[object]]
@@ -169,7 +170,7 @@ async def test_what_is_no_longer_so_when_it_is_sent_is_not_sent(
     seller = await with_ends(studio, *([1] if kind == "ending" else []))
     if kind == "left":
         await left(studio, seller, "d1", message_id=1)
-    assert await remind(pool) == 1
+    assert await remind(studio) == 1
     await between(pool, seller, settings, studio, telegram)
     await notifier.send()
     (told,) = await pool.fetch("SELECT state, position FROM deliveries WHERE kind = $1", kind)
@@ -180,7 +181,7 @@ async def test_topped_up_in_between_is_told_with_what_is_true_then(
     studio: OrderFixture, notifier: Notifier, telegram: ScriptedTelegram, pool: "Pool"
 ) -> None:
     seller = await with_ends(studio, 1)
-    await remind(pool)
+    await remind(studio)
     await studio.ledger.execute(c.GrantCredits(seller.account, 7, "manual", "x", None, at_us(5)), key="more")
     await notifier.send()
     (shown,) = telegram.sent(seller.chat_id)
@@ -193,10 +194,10 @@ MODELS = style_of("ugc").makers(load_catalogue())
 
 
 @pytest.fixture
-def notices(settings: Settings, pool: "Pool") -> Notices:
+def notices(settings: Settings, studio: OrderFixture) -> Notices:
     balances = Balances(cast(Any, None))
     balances._read_last = {"k1": Decimal(100_000)}
-    return Notices(settings, pool, balances)
+    return Notices(settings, studio.ledger, studio.pool, balances)
 
 
 async def asks(pool: "Pool", seller: Seller, draft: str = "", by: int = 1) -> None:
@@ -222,6 +223,10 @@ async def test_who_asked_is_told_once_when_a_model_is_well_and_paid_for(
     await pool.execute("UPDATE notice_requests SET asked_at = now()")
     assert await notices.run_once() == 0, "it has hardly failed"
     await asks(pool, seller, order.order_id)
+    closed = PauseSales(actor="login:neurocards_operator", reason="x")
+    await studio.ledger.execute(closed, key="pause")
+    assert await notices.run_once() == 0, "nothing is sold"
+    await studio.ledger.execute(ResumeSales(actor="login:neurocards_operator", reason="x"), key="resume")
     assert sum([await notices.run_once(), await notices.run_once()]) == 1
     await notifier.send()
     (shown,) = telegram.sent(seller.chat_id)
@@ -242,7 +247,7 @@ async def test_a_request_ends_with_the_next_order_the_person_or_three_days(
     for seller, draft in ((ordering, "d1"), (leaving, "d2"), (waiting, "d3")):
         await left(studio, seller, draft, 60, message_id=1)
         await asks(pool, seller, draft)
-    assert await remind(pool) == 0, "what cannot be ordered is not reminded of"
+    assert await remind(studio) == 0, "what cannot be ordered is not reminded of"
     sweep = Retention(pool, studio.blobs, settings)
     await sweep.run_once()
     assert await pool.fetchval("SELECT count(*) FROM drafts") == 3, "kept while its person waits"
@@ -260,7 +265,7 @@ async def test_a_reminder_that_waits_keeps_no_video_back_and_one_of_an_event_sta
     studio: OrderFixture, new_notifier: NewNotifier, telegram: ScriptedTelegram, pool: "Pool"
 ) -> None:
     notifier, seller = new_notifier(), await with_ends(studio, 1)
-    await remind(pool)
+    await remind(studio)
     await too_late(pool)
     order = await studio.order(seller)
     await studio.finish(order.jobs[0], b"the film")

@@ -1,6 +1,6 @@
 """After a refusal: what must change is waited for at once, all else stays, and who asks is told later."""
 
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from aiogram.methods import EditMessageCaption, EditMessageMedia, EditMessageReplyMarkup, SendPhoto
@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from events.job import Failure
 from ledger.commands import FailJob, OrderVideos
+from ledger.system.commands import PauseSales
 from services.accounts.personal_data import Brief
 from services.adapters.openai.moderation import Kinds
 from services.adapters.telegram.callback_data import Again, CardButton, Menu, MenuAction, Repair, TellMe
@@ -127,3 +128,13 @@ async def test_while_nobody_makes_videos_the_photo_is_kept_and_one_can_be_told(p
     assert drafts.wanted["a5"][0] == ""
     assert "no longer there" in await person.tap(TellMe(draft=draft.draft).pack())
     assert drafts.wanted["a5"][0] == ""
+
+
+async def test_while_nothing_is_sold_a_photo_begins_its_card_and_one_can_be_told(person: Person) -> None:
+    await person.accepted()
+    await cast(Any, person.shop.ledger).execute(PauseSales("login:op", "x"), key="pause")
+    await person.photo(21, caption="a red mug")
+    (draft,) = person.drafts.values()
+    (sent,) = person.session.of(SendPhoto)
+    assert "taking no orders" in sent.caption
+    assert TellMe(draft=draft.draft).pack() in data_of(sent.reply_markup)
