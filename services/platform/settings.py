@@ -7,12 +7,11 @@ a configured key or address is replaced by the sandbox.
 import os
 import socket
 from collections.abc import Collection, Mapping
-from functools import cached_property
+from functools import cache, cached_property, partial
 from typing import Any, Self
 
 from pydantic import SecretStr, ValidationError
 from pydantic_settings import DotEnvSettingsSource, EnvSettingsSource
-from pydantic_settings import SettingsError as SourceError
 
 from services.platform.endpoints import COMPANIES, KIE_UPLOAD_LIVE_BASE, YOOKASSA_SANDBOX_SHOP, CompanyName
 from services.platform.errors import SettingsError
@@ -20,6 +19,13 @@ from services.platform.settings_fields import SECRETS, SettingsFields
 
 
 class Settings(SettingsFields):
+    @classmethod
+    def settings_customise_sources(  # type: ignore[override]
+        cls, _: Any, init_settings: Any, env_settings: Any, dotenv_settings: Any, **__: Any
+    ) -> tuple[Any, ...]:
+        """The texts as they are: pydantic would look at each field's type anew for each instance."""
+        return init_settings, *(partial(_texts, source) for source in (env_settings, dotenv_settings))
+
     def _given(self, name: CompanyName) -> tuple[bool, str | None]:
         key, url = {
             "telegram": (self.bot_token, self.telegram_api_url),
@@ -175,8 +181,6 @@ def load_settings(**overrides: Any) -> Settings:
         raise SettingsError(
             sorted(_problem(dict(item)) for item in error.errors(include_input=False))
         ) from None
-    except SourceError as error:
-        raise SettingsError([f".env: {error}"]) from None
 
 
 def load_only(fields: Collection[str], **overrides: Any) -> Settings:
@@ -195,13 +199,24 @@ def environment_of(process: str, more: Mapping[str, str] | None = None) -> dict[
 
     The child need not read `.env`, which has the others'. Names count in any case, as they do for settings.
     """
-    ours = {name.lower(): field for field in Settings.model_fields for name in (field, variable_name(field))}
+    ours = _fields_by_name()
     given = {**DotEnvSettingsSource(Settings).env_vars, **EnvSettingsSource(Settings).env_vars}
     given |= {name.lower(): value for name, value in (more or {}).items()}
     own = fields_of(process)
     return {name: value for name, value in os.environ.items() if name.lower() not in ours} | {
         variable_name(ours[name]): value for name, value in given.items() if value and ours.get(name) in own
     }
+
+
+@cache
+def _fields_by_name() -> dict[str, str]:
+    return {name.lower(): field for field in Settings.model_fields for name in (field, variable_name(field))}
+
+
+def _texts(source: EnvSettingsSource) -> dict[Any, Any]:
+    given = source.env_vars
+    names = [(name, field) for name, field in _fields_by_name().items() if given.get(name)]
+    return {Settings.model_fields[field].validation_alias or field: given[name] for name, field in names}
 
 
 def variable_name(field: str) -> str:

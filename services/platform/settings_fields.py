@@ -7,9 +7,9 @@ from pydantic import AfterValidator, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from services.platform.settings_types import (
-    COMMAS,
     AnyCase,
     BotToken,
+    Commas,
     Days,
     MailAddress,
     Mode,
@@ -103,7 +103,7 @@ class SettingsFields(BaseSettings):
 
     # Companies: keys, and addresses other than their own
     bot_token: BotToken | None = Field(None, description="Telegram bot token from @BotFather; empty: sandbox")
-    kie_api_keys: Annotated[tuple[SecretStr, ...], *COMMAS] = Field(
+    kie_api_keys: Annotated[tuple[SecretStr, ...], Commas] = Field(
         (), description="KIE.AI keys, separated by commas, used in turn; empty: sandbox"
     )
     openai_api_key: SecretStr | None = Field(None, description="OpenAI key for prompts; empty: sandbox")
@@ -162,7 +162,7 @@ class SettingsFields(BaseSettings):
     kie_webhook_hmac_key: SecretStr | None = Field(
         None, description="Key from kie.ai/settings that signs callbacks; when set, others are refused"
     )
-    forget_secret: Annotated[tuple[Annotated[SecretStr, Field(min_length=16)], ...], *COMMAS] = Field(
+    forget_secret: Annotated[tuple[Annotated[SecretStr, Field(min_length=16)], ...], Commas] = Field(
         (),
         description="Secret under which erased people are remembered, of its own and never lost; the newest "
         "first, older ones after commas for look-ups; needed with a real BOT_TOKEN",
@@ -170,7 +170,7 @@ class SettingsFields(BaseSettings):
     telegram_messages_per_second: float = Field(
         0, ge=0, le=1000, description="Messages to all chats together; 0: 25, and 500 in the sandbox"
     )
-    admin_ids: Annotated[tuple[int, ...], *COMMAS] = Field(
+    admin_ids: Annotated[tuple[int, ...], Commas] = Field(
         (),
         description="Telegram ids, separated by commas, of who may use the admin commands (/grant …) "
         "in the chat; events name their account",
@@ -239,7 +239,7 @@ class SettingsFields(BaseSettings):
         description="First rest of a KIE key without credits or rights, doubling up to 10 minutes; "
         "empty: 15, or 1 in the sandbox",
     )
-    kie_result_hosts: Annotated[tuple[str, ...], *COMMAS] = Field(
+    kie_result_hosts: Annotated[tuple[str, ...], Commas] = Field(
         (), description="Hosts videos may be fetched from, with those below them; empty: any public host"
     )
     model_failures_max: int = Field(
@@ -285,7 +285,7 @@ class SettingsFields(BaseSettings):
     notes_chat_id: int | None = Field(
         None, description="Id of a Telegram chat or channel that signed notes are sent to"
     )
-    notes_mail_to: Annotated[tuple[MailAddress, ...], *COMMAS] = Field(
+    notes_mail_to: Annotated[tuple[MailAddress, ...], Commas] = Field(
         (), description="Addresses, separated by commas, that signed notes are mailed to; needs SMTP_URL"
     )
     smtp_url: SmtpUrl | None = Field(
@@ -353,7 +353,7 @@ class SettingsFields(BaseSettings):
         35, gt=0, le=300, description="How long YooKassa may take to answer; its own limit is 30"
     )
     yookassa_threads: int = Field(16, ge=2, le=256, description="Calls of YooKassa at once in one process")
-    yookassa_sources: Annotated[tuple[str, ...], *COMMAS, AfterValidator(networks)] = Field(
+    yookassa_sources: Annotated[tuple[str, ...], Commas, AfterValidator(networks)] = Field(
         YOOKASSA_PUBLISHED_NETWORKS, description="Networks YooKassa notifies from; empty: those it publishes"
     )
     payments_compare_seconds: float = Field(

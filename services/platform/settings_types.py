@@ -6,7 +6,6 @@ from typing import Annotated, Any, Final, Literal
 from urllib.parse import unquote, urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
-from pydantic_settings import NoDecode
 
 _HTTP_URL: Final = re.compile(r"https?://[^\s/?#@]+(/[^\s?#]*)?")
 _PROXY_URL: Final = re.compile(r"https?://([^\s/?#@]+@)?[^\s/?#@:]+(:\d{1,5})?/?")
@@ -76,7 +75,7 @@ def networks(items: tuple[str, ...]) -> tuple[str, ...]:
     return items
 
 
-COMMAS: Final = (NoDecode, BeforeValidator(_split))
+Commas: Final = BeforeValidator(_split)
 AnyCase: Final = BeforeValidator(_lower)
 Days = Annotated[float, Field(ge=1, le=36_500)]
 Port = Annotated[int, Field(ge=0, le=65535)]
