@@ -29,6 +29,7 @@ from services.maintenance.cost_cap import CostCap
 from services.maintenance.late_videos import LateVideos
 from services.maintenance.note_delivery import NoteDelivery
 from services.maintenance.orphaned_jobs import OrphanedJobs
+from services.maintenance.owner_alerts import OwnerAlerts
 from services.maintenance.referral_bonuses import ReferralBonuses
 from services.maintenance.reminders import Notices, Reminders
 from services.maintenance.retention import Retention
@@ -103,6 +104,9 @@ async def serve(settings: Settings) -> None:
             tasks.start("checkpoints", checkpoints.run_once, checkpoints.idle_s)
         if note_places(settings):
             tasks.start("notes", NoteDelivery(settings, pool, bot).run_once, NOTES_S)
+        if settings.alerts_chat_id is not None:
+            alerts = OwnerAlerts(settings, ledger, pool, bot, settings.alerts_chat_id)
+            tasks.start("alerts", alerts.run_once, SLOWLY_S)
         runtime.ready()
         await runtime.wait()
 

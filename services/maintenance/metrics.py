@@ -124,3 +124,9 @@ ARCHIVED_AT: Final = Gauge(
 ARCHIVE_FAILED_AT: Final = Gauge(
     "neurocards_wal_archive_failed_timestamp_seconds", "When archiving a WAL file last failed; 0: never"
 )
+
+
+def measured(gauge: Gauge) -> dict[str, float]:
+    """What this process has measured, by the gauge's one label; not what is not known now."""
+    samples = next(iter(gauge.collect())).samples
+    return {next(iter(each.labels.values())): each.value for each in samples if each.value == each.value}

@@ -8,10 +8,8 @@ import asyncio
 import smtplib
 from typing import Final
 
-import aiohttp
 import structlog
 from aiogram import Bot
-from aiogram.exceptions import AiogramError
 from aiogram.types import BufferedInputFile
 
 from ledger.checkpoints.checkpoint import parse
@@ -20,7 +18,7 @@ from ledger.checkpoints.store import words_for
 from ledger.postgres import Pool
 from ledger.sql import load_queries
 from services.adapters.smtp import send_file
-from services.adapters.telegram.send import classify
+from services.adapters.telegram.send import why_not_taken
 from services.maintenance.metrics import NOTES_OWED_SINCE
 from services.platform.settings import Settings
 from services.recovery.checkpoint_files import file_name, note_places
@@ -67,11 +65,10 @@ class NoteDelivery:
             words, name = f"{statement.origin}: {words_for(statement)}", file_name(statement)
             if kind == "chat":
                 file = BufferedInputFile(note.encode(), name)
-                await self._bot.send_document(int(to), file, caption=words, parse_mode=None)
-            else:
-                await asyncio.to_thread(send_file, self._smtp, to, words, _TEXT, name, note.encode())
-        except (AiogramError, aiohttp.ClientError) as error:
-            return classify(error).reason
+                return await why_not_taken(
+                    self._bot.send_document(int(to), file, caption=words, parse_mode=None)
+                )
+            await asyncio.to_thread(send_file, self._smtp, to, words, _TEXT, name, note.encode())
         except smtplib.SMTPResponseException as error:
             return f"{type(error).__name__}: {error.smtp_code}"
         except (OSError, NoteError) as error:

@@ -1,3 +1,26 @@
+-- name: alert_seen
+-- Whether a cause is so now. $1 the cause, $2 whether, $3 its detail
+INSERT INTO owner_alerts AS a (cause, present, detail) VALUES ($1, $2, $3)
+ON CONFLICT (cause) DO UPDATE
+SET present = excluded.present, changed_at = clock_timestamp(),
+    detail = CASE WHEN excluded.present THEN excluded.detail ELSE a.detail END
+WHERE a.present <> excluded.present
+
+-- name: alert_told
+-- What came of telling: $1 the cause, $2 whether it was told to be so, $3 why it was not taken, or nothing. The next message
+-- about the cause not before ten minutes.
+UPDATE owner_alerts SET last_error = $3, told = CASE $3::text WHEN '' THEN $2 ELSE told END,
+    attempts = CASE $3::text WHEN '' THEN 0 ELSE attempts END,
+    due_at = CASE $3::text WHEN '' THEN clock_timestamp() + interval '10 minutes' ELSE due_at END
+WHERE cause = $1
+
+-- name: alerts_take
+-- What is due to be told, of the causes $1. Taken until the back-off is over: 15 s, 30 s, … at most 10 minutes
+UPDATE owner_alerts
+SET attempts = attempts + 1, due_at = clock_timestamp() + least(interval '15 seconds' * 2 ^ least(attempts, 6), interval '10 minutes')
+WHERE present <> told AND due_at <= clock_timestamp() AND cause = ANY ($1::text[])
+RETURNING cause, present, detail
+
 -- name: archived
 -- When a WAL file was archived last, and when that failed last; NULL: never.
 SELECT extract(epoch FROM last_archived_time)::float8 AS archived_at_s,
@@ -260,6 +283,14 @@ WITH old AS MATERIALIZED (
     DELETE FROM texts WHERE ref IN (SELECT brief FROM old) RETURNING 1
 )
 SELECT count(*) FROM gone
+
+-- name: owner_causes
+-- How many jobs are two minutes past their deadline; of the last hour's prompts how many, and how many by a fallback
+SELECT (SELECT count(*) FROM open_jobs
+        WHERE deadline_at_us < (extract(epoch FROM clock_timestamp() - interval '2 minutes') * 1000000)::bigint) AS overdue,
+       count(*) AS prompts, count(*) FILTER (WHERE coalesce(data ->> 'reason', '') <> '') AS fallbacks
+FROM events
+WHERE type = 'PromptWritten' AND position > audit.position_at(clock_timestamp() - interval '1 hour')
 
 -- name: recorded_at
 -- When the event at a position was recorded, epoch seconds. $1 position

@@ -141,12 +141,24 @@ CREATE TABLE note_deliveries (
 );
 CREATE INDEX note_deliveries_place ON note_deliveries (place, number);
 
+-- What the owner's chat is told: one row per cause. A message is due while what is so now is not what the chat was told.
+CREATE TABLE owner_alerts (
+    cause      text        NOT NULL PRIMARY KEY,      -- as in services/maintenance/owner_alerts.toml
+    present    boolean     NOT NULL,                  -- it is so now
+    told       boolean     NOT NULL DEFAULT false,    -- the chat believes so
+    detail     text        NOT NULL,                  -- when it began
+    changed_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    attempts   int         NOT NULL DEFAULT 0,        -- sends begun since one was taken
+    due_at     timestamptz NOT NULL DEFAULT clock_timestamp(),  -- the next send not before
+    last_error text        NOT NULL DEFAULT ''
+);
+
 GRANT SELECT, INSERT, UPDATE, DELETE ON order_jobs, status_messages, deliveries TO neurocards_app;
 GRANT SELECT, INSERT, UPDATE ON model_circuits TO neurocards_app;
 GRANT SELECT, INSERT ON model_changes TO neurocards_app;
 GRANT SELECT ON note_deliveries TO neurocards_maintenance, neurocards_operator;
-GRANT INSERT, UPDATE ON note_deliveries TO neurocards_maintenance;
+GRANT INSERT, UPDATE ON note_deliveries, owner_alerts TO neurocards_maintenance;
 GRANT UPDATE ON verification TO neurocards_maintenance, neurocards_operator;
 GRANT SELECT ON order_jobs, status_messages, deliveries TO neurocards_reader;
-GRANT SELECT ON model_circuits, model_changes, verification TO neurocards_reader;
+GRANT SELECT ON model_circuits, model_changes, verification, owner_alerts TO neurocards_reader;
 GRANT SELECT (number, kind, attempts, owed_at, due_at, sent_at, last_error) ON note_deliveries TO neurocards_reader;

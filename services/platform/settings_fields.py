@@ -51,6 +51,7 @@ SECRETS: Final[dict[str, frozenset[str]]] = {
         "forget_secret": "bot",
         "admin_ids": "bot",
         "checkpoint_key_file": "maintenance",
+        "alerts_chat_id": "maintenance",
         "notes_chat_id": "maintenance",
         "notes_mail_to": "maintenance",
         "smtp_url": "maintenance",
@@ -285,6 +286,8 @@ class SettingsFields(BaseSettings):
     notes_chat_id: int | None = Field(
         None, description="Id of a Telegram chat or channel that signed notes are sent to"
     )
+    alerts_chat_id: int | None = Field(None, description="Id of the Telegram chat that gets the alerts")
+    alerts_locale: Annotated[Literal["ru", "en"], AnyCase] = Field("ru", description="Their language: ru, en")
     notes_mail_to: Annotated[tuple[MailAddress, ...], Commas] = Field(
         (), description="Addresses, separated by commas, that signed notes are mailed to; needs SMTP_URL"
     )

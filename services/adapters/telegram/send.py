@@ -9,6 +9,7 @@ A failed send is one of five, and what to do differs (`classify`):
     gone      nobody can be reached in this chat
 """
 
+from collections.abc import Awaitable
 from typing import Any, Final, Literal, cast
 
 import msgspec
@@ -16,6 +17,7 @@ from aiogram import Bot
 from aiogram.client.session.aiohttp import AiohttpSession
 from aiogram.client.telegram import TelegramAPIServer
 from aiogram.exceptions import (
+    AiogramError,
     ClientDecodeError,
     TelegramAPIError,
     TelegramBadRequest,
@@ -26,7 +28,7 @@ from aiogram.exceptions import (
 )
 from aiogram.methods import Response, TelegramMethod
 from aiogram.methods.base import TelegramType
-from aiohttp import ClientConnectorError, ClientTimeout, ConnectionTimeoutError
+from aiohttp import ClientConnectorError, ClientError, ClientTimeout, ConnectionTimeoutError
 
 from services.adapters.telegram.client import create_bot, is_chat_gone, loads
 from services.platform.settings import Settings
@@ -93,6 +95,15 @@ def create_sending_bot(settings: Settings) -> Bot:
     # A kept connection may be closed just as a send begins on it, which then counts as unknown.
     session._connector_init |= {"force_close": True}
     return create_bot(settings, flood_patience_s=0, session=session)
+
+
+async def why_not_taken(sending: Awaitable[object]) -> str:
+    """Send; why it was not taken, in words that name nobody, or nothing."""
+    try:
+        await sending
+    except (AiogramError, ClientError) as error:
+        return classify(error).reason
+    return ""
 
 
 def classify(error: BaseException) -> Verdict:

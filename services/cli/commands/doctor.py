@@ -55,6 +55,7 @@ async def _examine() -> list[Check]:
         *await machine.check_redis_server(settings),
         *await companies.check_companies(settings),
         *await machine.check_notes(settings),
+        *await machine.check_alerts(settings),
         *await machine.check_clocks(settings),
         *await companies.check_models(settings),
     ]

@@ -6,6 +6,7 @@ import shutil
 import stat
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import asyncpg
@@ -197,6 +198,29 @@ async def check_notes(settings: Settings) -> list[Check]:
         found = f"not delivered since {datetime.fromtimestamp(since_s, UTC):%Y-%m-%d %H:%M} UTC"
         return [warn("notes", found, "`neurocards ledger checkpoints` says which and why")]
     return [ok("notes", f"delivered to {', '.join(places)}")]
+
+
+async def check_alerts(settings: Settings) -> list[Check]:
+    """Say who is told when something is wrong, and whether they are."""
+    if settings.alerts_chat_id is None:
+        tell = ok if settings.uses_sandbox_for("telegram") else partial(warn, advice="set ALERTS_CHAT_ID")
+        return [tell("alerts", "no chat is told when something is wrong")]
+    try:
+        connection = await connect(settings, "doctor")
+    except StartError:
+        return []  # `check_database` has said so
+    try:
+        error = await connection.fetchval(
+            "SELECT max(last_error) FROM owner_alerts WHERE present <> told AND last_error <> ''"
+        )
+    except asyncpg.UndefinedTableError:
+        return []
+    finally:
+        await connection.close()
+    if error:
+        advice = "has the chat written to the bot, and is ALERTS_CHAT_ID its id?"
+        return [warn("alerts", f"Telegram does not take them: {error}", advice)]
+    return [ok("alerts", "told in the chat ALERTS_CHAT_ID")]
 
 
 async def check_clocks(settings: Settings) -> list[Check]:

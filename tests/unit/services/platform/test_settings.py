@@ -127,6 +127,7 @@ def test_what_is_secret_is_in_the_table_of_who_gets_it() -> None:
         if "SecretStr" in str(field.annotation) or not field.repr
     }
     personal = {"admin_ids", "yookassa_shop_id", "checkpoint_key_file", "notes_chat_id", "notes_mail_to"}
+    personal.add("alerts_chat_id")
     assert SECRETS.keys() == hidden | personal
     assert frozenset().union(*SECRETS.values()) == set(Service)
     assert READS[Service.monitor] <= fields_of("monitor")
