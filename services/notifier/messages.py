@@ -348,7 +348,7 @@ class Messages:
     def _left(self, left_s: float | None, locale: str) -> str:
         match left_s:
             case None:
-                return self._say("it takes longer than usual", locale)
+                return self._say("longer than usual", locale)
             case 0:
                 return self._say("almost there", locale)
             case _ if left_s < _SOON_S:

@@ -41,4 +41,4 @@ def floor_after(elapsed_s: float, usual_s: float, floor_percent: int) -> int:
 
 
 def bar(percent: int) -> str:
-    return "".join("▓" if cell * 100 // STEPS < percent else "░" for cell in range(STEPS))
+    return "".join("▰" if cell * 100 // STEPS < percent else "▱" for cell in range(STEPS))

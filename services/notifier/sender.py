@@ -129,7 +129,9 @@ class Sender:
         ends = ends_soon(account.lots, delivery.owed_at_s + delivery.age_s)
         if not delivery.wanted or (delivery.kind == "ending" and not ends):
             return await self._skip(delivery, "no longer wanted, no longer so, or too late")
-        facts = await self._facts(delivery)
+        facts = VideoFacts()
+        if delivery.has_file and not self._sends_link(delivery):
+            facts = await read_facts(self._blobs, delivery.blob, delivery.photo)
         slot = await self._limits.take(delivery.chat_id, wait_s_max=SLOT_WAIT_S)
         if not slot.taken:
             await self._deliveries.retry(delivery, slot.wait_s, None)
@@ -147,11 +149,6 @@ class Sender:
         except Exception as error:
             return await self._failed(delivery, error)
         return await self._record_sent(delivery, message)
-
-    async def _facts(self, delivery: Delivery) -> VideoFacts:
-        if not delivery.has_file or self._sends_link(delivery):
-            return VideoFacts()
-        return await read_facts(self._blobs, delivery.blob, delivery.photo)
 
     async def _send(
         self, delivery: Delivery, chat_id: int, balance: int | None, facts: VideoFacts

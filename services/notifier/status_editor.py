@@ -34,6 +34,7 @@ PAUSE_S: Final = 1.0
 TICK_S_MIN: Final = 5.0
 """What time alone changes is shown at most so often."""
 SLOT_WAIT_S: Final = 1.0
+REMEMBERED_MAX: Final = 10_000
 ATTEMPTS_MAX: Final = 30
 """Failed edits in a row; with the backoff some two hours."""
 
@@ -141,6 +142,8 @@ class Editor:
         self._texts.pop(status.name, None)
         tick_s = content.next_s
         if tick_s is not None:
+            if len(self._texts) >= REMEMBERED_MAX:
+                self._texts.clear()
             self._texts[status.name] = hash(content.text)
             tick_s = max(tick_s, TICK_S_MIN)
         await self._store.shown(status, PAUSE_S, tick_s)

@@ -1,6 +1,7 @@
 """A stored video as Telegram gets it: its bytes, size, length and thumbnail."""
 
 import asyncio
+import contextlib
 import io
 import math
 import struct
@@ -20,7 +21,9 @@ _HEADER_BYTES: Final = 16
 _MOOV_BYTES_MAX: Final = 4 * 1024 * 1024
 _BOXES_MAX: Final = 64
 _THUMBNAIL_PX: Final = 320
-_THUMBNAIL_QUALITY: Final = 80
+_UNREADABLE: Final = (
+    BlobError, OSError, ValueError, OverflowError, struct.error, Image.DecompressionBombError,
+)  # fmt: skip
 
 
 class BlobFile(InputFile):
@@ -51,18 +54,14 @@ class VideoFacts(msgspec.Struct, frozen=True):
 
 
 async def read_facts(blobs: BlobStore, video: str, photo: str) -> VideoFacts:
-    """Facts from the video's header; the photo that it begins with is its thumbnail. Never raises for what is
-    stored: nobody goes without a video because of its header."""
-    try:
+    """Facts from the video's header, as far as it can be read. The photo that it begins with is its thumbnail;
+    nobody goes without a video because of either."""
+    found = VideoFacts()
+    with contextlib.suppress(*_UNREADABLE):
         found = parse_moov(await _moov(blobs, video))
-    except (BlobError, OSError, ValueError, OverflowError, struct.error):
-        return VideoFacts()
-    if found.width and found.height and photo:
-        try:
+        if photo and found.width and found.height:
             data = await asyncio.to_thread(thumbnail, await blobs.get(photo), found.width, found.height)
-        except (BlobError, OSError, ValueError, Image.DecompressionBombError):
-            return found
-        return msgspec.structs.replace(found, thumbnail=BufferedInputFile(data, "thumbnail.jpg"))
+            found = msgspec.structs.replace(found, thumbnail=BufferedInputFile(data, "thumbnail.jpg"))
     return found
 
 
@@ -91,7 +90,7 @@ def thumbnail(photo: bytes, width: int, height: int) -> bytes:
         source.draft("RGB", (2 * size[0], 2 * size[1]))
         small = ImageOps.fit(source.convert("RGB"), size)
     buffer = io.BytesIO()
-    small.save(buffer, "JPEG", quality=_THUMBNAIL_QUALITY)
+    small.save(buffer, "JPEG")
     return buffer.getvalue()
 
 

@@ -180,7 +180,7 @@ async def test_the_bar_moves_by_time_alone_in_few_edits(
     await studio.start(order.jobs[0])
     await studio.submit(order.jobs[0])
     await notifier.run()
-    assert "░░░░░░░░░░ 0 %, about 17 min left" in status_text(telegram, order)
+    assert "▱▱▱▱▱▱▱▱▱▱ 0 %, about 17 min left" in status_text(telegram, order)
     notifier.usual_s = 1.0  # measured anew meanwhile: what is on its way keeps its own
     edits = 1
     for gone_s, said in (
@@ -188,7 +188,7 @@ async def test_the_bar_moves_by_time_alone_in_few_edits(
         (450, "40 %"),
         (460, "40 %"),
         (1200, "95 %, almost"),
-        (1600, "takes longer"),
+        (1600, "longer than usual"),
     ):
         before = status_text(telegram, order)
         await pool.execute(

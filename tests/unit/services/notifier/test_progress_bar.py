@@ -34,7 +34,7 @@ def test_progress_of_what_usually_takes_two_hundred_seconds(
 
 
 def test_a_bar_is_ten_cells_and_full_only_in_sight_of_the_end() -> None:
-    assert [bar(percent).count("▓") for percent in (0, 10, 50, 95)] == [0, 1, 5, 10]
+    assert [bar(percent).count("▰") for percent in (0, 10, 50, 95)] == [0, 1, 5, 10]
     assert {len(bar(percent)) for percent in range(101)} == {STEPS}
 
 
