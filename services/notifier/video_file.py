@@ -54,8 +54,8 @@ class VideoFacts(msgspec.Struct, frozen=True):
 
 
 async def read_facts(blobs: BlobStore, video: str, photo: str) -> VideoFacts:
-    """Facts from the video's header, as far as it can be read. The photo that it begins with is its thumbnail;
-    nobody goes without a video because of either."""
+    """Facts from the video's header, as far as it can be read. Its thumbnail is the photo that it begins
+    with; nobody goes without a video because of either."""
     found = VideoFacts()
     with contextlib.suppress(*_UNREADABLE):
         found = parse_moov(await _moov(blobs, video))
