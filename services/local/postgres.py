@@ -47,6 +47,7 @@ _FORGETFUL = {
     "max_wal_senders": "0",
     "max_wal_size": "128MB",  # it may lie in memory
     "autovacuum": "off",  # databases of seconds
+    "plan_cache_mode": "force_generic_plan",  # planned once, not for each of the first five times
 }
 
 

@@ -18,7 +18,7 @@ from services.platform.errors import SettingsError
 from services.platform.settings_fields import SECRETS, SettingsFields
 
 
-class Settings(SettingsFields):
+class Settings(SettingsFields, defer_build=False):
     @classmethod
     def settings_customise_sources(  # type: ignore[override]
         cls, _: Any, init_settings: Any, env_settings: Any, dotenv_settings: Any, **__: Any

@@ -64,7 +64,7 @@ Whoever types a command gets all. docs/security.md has the table.
 """
 
 
-class SettingsFields(BaseSettings):
+class SettingsFields(BaseSettings, defer_build=True):
     """All settings; environment names are field names in capitals, or the alias."""
 
     model_config = SettingsConfigDict(

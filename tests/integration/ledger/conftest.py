@@ -15,10 +15,14 @@ from ledger.payments import commands as p
 Drop = Callable[[bytes], str | None]
 
 
+async def nothing(_: object) -> None:
+    """What a connection is asked when it comes back, as in the services' pools."""
+
+
 @pytest.fixture
 async def pool(database_url: str) -> AsyncIterator["asyncpg.Pool[asyncpg.Record]"]:
     """A pool with the rights of most tests' login, which are all."""
-    async with asyncpg.create_pool(database_url, min_size=1, max_size=4) as pool:
+    async with asyncpg.create_pool(database_url, min_size=1, max_size=4, reset=nothing) as pool:
         yield pool
 
 
