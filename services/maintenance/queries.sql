@@ -383,31 +383,8 @@ WHERE i.recorded_at_us <= (extract(epoch FROM clock_timestamp() - make_interval(
 ORDER BY i.recorded_at_us
 
 -- name: verification_end
--- It was verified. $1, $2 the head's position and hash, $3 from the start, $4 what is wrong
-UPDATE verification
-SET position = $1, hash = $2, ended_at = clock_timestamp(), problems = $4::text::jsonb, taken_until = '-infinity',
-    whole_at = CASE WHEN $3 THEN clock_timestamp() ELSE whole_at END
-
--- name: verification_give_back
--- It was not verified; nobody tries for so many seconds. $1 seconds
-UPDATE verification SET taken_until = clock_timestamp() + make_interval(secs => $1)
-
--- name: verification_take
--- Take the turn to verify; no row: nothing is due, or another process is at it. `whole`: from the log's start;
--- `lied`: a time of the row has not come yet, which counts as never. $1 how often what is new, $2 how often the whole, $3 for how
--- long the turn is taken, all in seconds; $4, $5 whether what is new and the whole are due whatever the row says, $6 whether
--- whose turn it is does not matter
-WITH due AS (
-    SELECT one,
-           $5 OR coalesce(whole_at NOT BETWEEN at - make_interval(secs => $2) AND soon, true) AS whole,
-           $4 OR coalesce(ended_at NOT BETWEEN at - make_interval(secs => $1) AND soon, true) AS new,
-           coalesce(greatest(whole_at, ended_at, taken_until - make_interval(secs => $3)) > soon, false) AS lied
-    FROM verification, LATERAL (SELECT clock_timestamp() AS at, clock_timestamp() + interval '1 minute' AS soon) AS now
-    WHERE $6 OR taken_until NOT BETWEEN at AND soon + make_interval(secs => $3) FOR UPDATE OF verification
-)
-UPDATE verification v SET taken_until = clock_timestamp() + make_interval(secs => $3)
-FROM due WHERE v.one = due.one AND (due.whole OR due.new)
-RETURNING due.whole, due.lied, v.problems::text AS problems
+-- It was verified, and what is wrong. $1 how many of each kind
+UPDATE verification SET ended_at = clock_timestamp(), problems = $1::text::jsonb
 
 -- name: watch_summary
 -- What is not final: how many payments, how many refunds, and when the oldest refund was begun, epoch seconds

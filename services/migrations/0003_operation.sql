@@ -115,15 +115,11 @@ CREATE TABLE model_changes (
 CREATE TRIGGER model_changes_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON model_changes
     FOR EACH STATEMENT EXECUTE FUNCTION refuse_rewriting();
 
--- How far the log has been verified, and what it found: one row.
+-- When the log was verified last, and what was found, for who looks at it: one row. Maintenance believes its own memory.
 CREATE TABLE verification (
     one         boolean     NOT NULL PRIMARY KEY DEFAULT true CHECK (one),
-    position    bigint      NOT NULL DEFAULT 0 CHECK (position >= 0),  -- the log's head when it was verified last,
-    hash        bytea       NOT NULL DEFAULT decode(repeat('00', 32), 'hex') CHECK (length(hash) = 32),
-    ended_at    timestamptz,                          -- and when that was
-    whole_at    timestamptz,                          -- when it was verified from its start
-    problems    jsonb       NOT NULL DEFAULT '{}',    -- kind → how many, since it was verified from its start
-    taken_until timestamptz NOT NULL DEFAULT '-infinity'  -- a process is at it
+    ended_at    timestamptz,
+    problems    jsonb       NOT NULL DEFAULT '{}'     -- kind → how many, since it was verified from its start
 );
 INSERT INTO verification DEFAULT VALUES;
 
@@ -158,7 +154,7 @@ GRANT SELECT, INSERT, UPDATE ON model_circuits TO neurocards_app;
 GRANT SELECT, INSERT ON model_changes TO neurocards_app;
 GRANT SELECT ON note_deliveries TO neurocards_maintenance, neurocards_operator;
 GRANT INSERT, UPDATE ON note_deliveries, owner_alerts TO neurocards_maintenance;
-GRANT UPDATE ON verification TO neurocards_maintenance, neurocards_operator;
+GRANT UPDATE ON verification TO neurocards_maintenance;
 GRANT SELECT ON order_jobs, status_messages, deliveries TO neurocards_reader;
 GRANT SELECT ON model_circuits, model_changes, verification, owner_alerts TO neurocards_reader;
 GRANT SELECT (number, kind, attempts, owed_at, due_at, sent_at, last_error) ON note_deliveries TO neurocards_reader;

@@ -10,10 +10,8 @@ a AS (UPDATE payment_watch SET due_at = now, opened_at = least(opened_at, now) F
 c AS (UPDATE deliveries SET due_at = now FROM t WHERE due_at > late AND state IN ('pending', 'sending') RETURNING 1),
 d AS (UPDATE status_messages SET due_at = now FROM t WHERE due_at > late AND NOT abandoned RETURNING 1),
 e AS (UPDATE model_circuits SET until_us = least(until_us, now_us), probe_until_us = least(probe_until_us, now_us) FROM t
-      WHERE greatest(until_us, probe_until_us) > now_us + 25200000000 AND set_by <> 'operator' RETURNING 1),
-f AS (UPDATE verification SET ended_at = least(ended_at, now), whole_at = least(whole_at, now), taken_until = '-infinity' FROM t
-      WHERE greatest(ended_at, whole_at, taken_until) > late RETURNING 1)
-SELECT count(*) FROM (TABLE a UNION ALL TABLE c UNION ALL TABLE d UNION ALL TABLE e UNION ALL TABLE f) AS set_to_now
+      WHERE greatest(until_us, probe_until_us) > now_us + 25200000000 AND set_by <> 'operator' RETURNING 1)
+SELECT count(*) FROM (TABLE a UNION ALL TABLE c UNION ALL TABLE d UNION ALL TABLE e) AS set_to_now
 
 -- name: clock_wrong
 -- What is to be put right of what a clock that was ahead did, and what stays. $1 whether also before the time is taken back, $2 the

@@ -1,4 +1,4 @@
-"""The monitor verifies on schedule: one of two at a time, what is new, and what was found stays found."""
+"""Maintenance verifies what is new and the whole, by its own memory; what was found stays found."""
 
 import asyncio
 import shutil
@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
-import msgspec
 import pytest
 from msgspec.structs import replace
 from prometheus_client import REGISTRY
@@ -19,7 +18,7 @@ from projections.checkpoints import make_checkpoint
 from projections.verify.run import Database, Report, verify_on
 from services.maintenance import verification as module
 from services.maintenance.verification import Verification
-from services.maintenance.verification_memory import FILE, Verified
+from services.maintenance.verification_memory import FILE
 from services.platform.settings import Settings, load_settings
 from services.recovery.checkpoint_files import folder, keep_note
 from tests.integration.ledger.tampering import KEY, UNGUARD, project
@@ -73,19 +72,21 @@ def asked(monkeypatch: pytest.MonkeyPatch, owner: "Connection") -> list[int]:
     return begun
 
 
-async def due(owner: "Connection", *, whole: bool = False) -> None:
+def due(verification: Verification, *, whole: bool = False) -> None:
     """So much time has passed."""
-    await owner.execute("UPDATE verification SET ended_at = ended_at - interval '10 minutes'")
-    if whole:
-        await owner.execute("UPDATE verification SET whole_at = whole_at - interval '20 minutes'")
+    memory = verification._memory
+    seen = memory.recall()
+    later = replace(seen, new_at_s=seen.new_at_s - 600, whole_at_s=seen.whole_at_s - 1200 * whole)
+    memory.newest = later
+    memory.keep(later)
 
 
-async def test_two_monitors_verify_once_with_the_rights_of_a_service(
+async def test_two_processes_of_a_machine_verify_once_with_the_rights_of_a_service(
     traffic: Traffic, settings: Settings, pool: "Pool", ledger: Ledger
 ) -> None:
     """In real processes, as in service."""
     one, other = monitor(settings, pool), monitor(settings, pool)
-    assert sorted(await asyncio.gather(one.run_once(), other.run_once())) == [0, 1]
+    assert (await one.run_once(), await other.run_once()) == (1, 0)
     assert metric("position") == (await ledger.read.head()).position
     new, whole = (metric("last_timestamp_seconds", scope=scope) for scope in ("new", "whole"))
     assert new == pytest.approx(whole, abs=0.001) and new > 0  # the microseconds are rounded
@@ -104,22 +105,22 @@ async def test_only_what_is_new_and_what_was_found_stays_until_the_whole_holds(
     await project(pool)
     second = (await ledger.read.head()).position
     await owner.execute("UPDATE balances SET balance = balance + 1")
-    await due(owner)
+    due(verification)
     with capture_logs() as logs:
         await verification.run_once()
     assert metric("problems", kind="projection") == 1
     assert [log["kind"] for log in logs if log["event"] == "verification_found"] == ["projection"]
 
     await owner.execute("UPDATE balances SET balance = balance - 1")
-    await due(owner)
+    due(verification)
     await verification.run_once()
     assert metric("problems", kind="projection") == 1  # what came since does not tell whether it was mended
-    await due(owner, whole=True)  # sooner than tomorrow, since it costs little
+    due(verification, whole=True)  # sooner than tomorrow, since it costs little
     await verification.run_once()
     assert metric("problems", kind="projection") == 0
     monkeypatch.setattr(module, "_walks_cpu_s", iter((0.0, 61.0, 61.0, 61.0)).__next__)
     for _ in range(2):  # it costs more: only a twentieth of a core goes to it
-        await due(owner, whole=True)
+        due(verification, whole=True)
         await verification.run_once()
     assert asked == [0, first, second, 0, 0, second]
 
@@ -130,7 +131,7 @@ async def test_an_old_row_that_was_changed_is_seen_by_the_next_whole(
     verification = monitor(settings, pool)
     await verification.run_once()
     await owner.execute(UNGUARD + "UPDATE events SET data = '{}' WHERE position = 5")
-    await owner.execute("UPDATE verification SET whole_at = whole_at - interval '25 hours'")
+    due(verification, whole=True)
     await verification.run_once()
     assert metric("problems", kind="edited") == metric("problems", kind="unreadable") == 1
     assert metric("problems", kind="guard") > 0
@@ -148,16 +149,16 @@ async def test_what_cannot_be_verified_is_counted_and_not_tried_again_at_once(
 
     monkeypatch.setattr("services.maintenance.verification.verify", verify)
     before = metric("failures_total")
-    one, other = monitor(settings, pool), monitor(settings, pool)
-    assert [await one.run_once(), await other.run_once(), await one.run_once()] == [0, 0, 0]
+    one = monitor(settings, pool)
+    assert [await one.run_once(), await one.run_once()] == [0, 0]
     assert (calls, metric("failures_total")) == (1, before + 1)
     assert metric("last_timestamp_seconds", scope="new") == 0
-    await owner.execute("UPDATE verification SET taken_until = clock_timestamp()")  # minutes later
-    await other.run_once()
+    one._begin_at = 0.0  # minutes later
+    await one.run_once()
     assert calls == 2
 
 
-async def test_a_monitor_that_stops_leaves_its_turn_to_the_other(
+async def test_a_process_that_stops_ends_what_is_under_way(
     traffic: Traffic, settings: Settings, pool: "Pool", asked: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stop, begun, ended = asyncio.Event(), asyncio.Event(), asyncio.Event()
@@ -174,7 +175,6 @@ async def test_a_monitor_that_stops_leaves_its_turn_to_the_other(
         patched.setattr("services.maintenance.verification.verify", verify)
         stopping = asyncio.create_task(monitor(settings, pool, stop).run_once())
         await begun.wait()
-        assert await monitor(settings, pool).run_once() == 0
         stop.set()
         assert await stopping == 0
         assert ended.is_set()
@@ -184,57 +184,28 @@ async def test_a_monitor_that_stops_leaves_its_turn_to_the_other(
 EDITED = UNGUARD + "UPDATE events SET data = '{}' WHERE position = 5"
 
 
-async def test_a_row_that_says_2036_is_a_finding_and_stops_nothing(
-    traffic: Traffic, settings: Settings, pool: "Pool", owner: "Connection", asked: list[int]
-) -> None:
-    verification = monitor(settings, pool)
-    for column in ("ended_at", "whole_at", "taken_until"):
-        await verification.run_once()
-        await owner.execute(f"UPDATE verification SET {column} = '2036-01-01', problems = '{{}}'")
-        await owner.execute("UPDATE verification SET ended_at = '2036-01-01' WHERE ended_at IS NULL")
-        if column == "taken_until":
-            await due(owner)
-        with capture_logs() as logs:
-            assert await verification.run_once() == 1
-        assert [log["kind"] for log in logs if log["event"] == "verification_found"] == ["guard"], column
-        assert metric("problems", kind="guard") == 1
-        assert metric("last_timestamp_seconds", scope="whole") < 2e9  # before 2033
-    await owner.execute("UPDATE verification SET problems = '[1]'")
-    await due(owner)
-    assert await verification.run_once() == 1
-    await owner.execute(EDITED)
-    await owner.execute("UPDATE verification SET whole_at = '2036-01-01', problems = '{}'")
-    await verification.run_once()
-    assert metric("problems", kind="edited") == 1
-
-
 @pytest.mark.parametrize(
     "lie",
     [
-        "UPDATE verification SET ended_at = now(), whole_at = now(), "
-        "taken_until = now() + interval '29 minutes'",
+        "UPDATE verification SET ended_at = '2036-01-01', problems = '{}'",
+        "UPDATE verification SET problems = '[1]'",
         "DELETE FROM verification",
+        "DROP TABLE verification",
         "CREATE RULE deaf AS ON UPDATE TO verification DO INSTEAD NOTHING",
     ],
 )
-async def test_whatever_the_row_says_it_is_verified_by_own_memory(
-    traffic: Traffic, settings: Settings, pool: "Pool", owner: "Connection", asked: list[int],
-    monkeypatch: pytest.MonkeyPatch, lie: str,
-) -> None:  # fmt: skip
-    await monitor(settings, pool).run_once()
-    file = folder(settings) / FILE
-    kept = msgspec.json.decode(file.read_bytes(), type=Verified)
+async def test_whatever_the_table_says_it_is_verified_by_own_memory(
+    traffic: Traffic, settings: Settings, pool: "Pool", owner: "Connection", asked: list[int], lie: str
+) -> None:
+    first = monitor(settings, pool)
+    await first.run_once()
     await owner.execute(EDITED)
     await owner.execute(lie)
     assert await monitor(settings, pool).run_once() == 0
-    overdue = replace(kept, new_at_s=kept.new_at_s - 500, whole_at_s=kept.whole_at_s - 40 * 3600)
-    file.write_bytes(msgspec.json.encode(overdue))
-    verification = monitor(settings, pool)
-    assert await verification.run_once() == 0  # perhaps another process is at it
-    monkeypatch.setattr(module, "TURN_S", 0.0)
-    assert await verification.run_once() == 1
+    due(first, whole=True)
+    assert await first.run_once() == 1
     assert metric("problems", kind="edited") == 1
-    assert metric("last_timestamp_seconds", scope="whole") >= kept.whole_at_s
+    assert metric("last_timestamp_seconds", scope="whole") < 2e9  # before 2033
 
 
 async def test_signed_notes_that_are_gone_are_missed_until_the_whole_log_went_back(
@@ -260,12 +231,14 @@ async def test_signed_notes_that_are_gone_are_missed_until_the_whole_log_went_ba
         if gone != "table":
             for note in where.glob("*.note"):
                 note.unlink()
-        await due(owner)
-        assert await monitor(settings, pool).run_once() == 1
+        again = monitor(settings, pool)
+        due(again)
+        assert await again.run_once() == 1
         assert metric("problems", kind="checkpoint") == 1, gone
         (where / FILE).write_bytes(file)
     shutil.rmtree(where)  # the file too; but the process remembers
-    await due(owner)
+    seen = verification._memory.newest
+    verification._memory.newest = replace(seen, new_at_s=seen.new_at_s - 600)
     await verification.run_once()
     assert metric("problems", kind="checkpoint") == 1
 
@@ -273,7 +246,7 @@ async def test_signed_notes_that_are_gone_are_missed_until_the_whole_log_went_ba
         """DELETE FROM events WHERE position > 20; DELETE FROM snapshots; DELETE FROM open_jobs;
            UPDATE cursors SET position = 0, hash = decode(repeat('00', 32), 'hex')"""
     )
-    await due(owner, whole=True)
+    due(verification, whole=True)
     await verification.run_once()
     assert metric("problems", kind="rewritten") == 1
     assert metric("problems", kind="checkpoint") == 0
