@@ -10,7 +10,7 @@ from aiogram.types import BufferedInputFile, InlineKeyboardButton, InputMediaPho
 from msgspec.structs import replace
 
 from services.accounts.drafts import Draft
-from services.adapters.telegram.client import edit_caption, edit_photo
+from services.adapters.telegram.client import edit_caption, edit_media
 from services.bot.replies import Conversation
 from services.bot.screens import card
 from services.bot.screens.menu import Screen
@@ -38,7 +38,7 @@ async def put_photo(chat: Conversation, draft: Draft) -> None:
     """Put the draft's new photo on its card."""
     screen = card.screen(draft, await chat.balance())
     media = InputMediaPhoto(media=await _photo(chat, draft), caption=screen.text)
-    there = draft.message_id is not None and await edit_photo(
+    there = draft.message_id is not None and await edit_media(
         chat.bot, chat.person.chat_id, draft.message_id, media, screen.buttons
     )
     await put(chat, draft if there else replace(draft, message_id=None), screen)

@@ -1,6 +1,8 @@
 """The services and the person that handlers work with."""
 
 import asyncio
+import time
+from collections import Counter
 from dataclasses import dataclass, field
 
 import msgspec
@@ -25,6 +27,8 @@ TERMS_VERSION = "2026-11"
 """Changed terms get a new version, and everyone is asked once more."""
 
 PHOTOS_AT_ONCE = 4
+AGAIN_PER_HOUR = 30
+"""Videos or their files sent again, free, per person."""
 
 
 class Person(msgspec.Struct, frozen=True):
@@ -53,6 +57,8 @@ class BotContext:
     checkout: Checkout
     circuits: Circuits = field(default_factory=Circuits)
     outlook: Outlook = field(default_factory=Outlook)
+    again: dict[int, Counter[str]] = field(default_factory=dict)
+    """By hour: videos sent again, by account. One process has the chats' turn, so its memory is enough."""
     photos: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(PHOTOS_AT_ONCE))
     """Held while a photo of up to 20 MB is in memory."""
     welcomes: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -88,6 +94,15 @@ class BotContext:
 
     async def estimate(self, model: Model, person: Person, jobs: int) -> Estimate:
         return await self.outlook.estimate(model, person.account, jobs, self.deadline_s(model))
+
+    def sends_again(self, person: Person) -> bool:
+        """Count one video sent again; False when AGAIN_PER_HOUR are."""
+        hour = int(time.monotonic() // 3600)
+        counts = self.again.get(hour) or Counter()
+        self.again.clear()
+        self.again[hour] = counts
+        counts[person.account] += 1
+        return counts[person.account] <= AGAIN_PER_HOUR
 
     def deadline_s(self, model: Model) -> int:
         """Seconds a job may take: JOB_DEADLINE_SECONDS, or less where the model says so."""

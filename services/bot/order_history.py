@@ -14,12 +14,14 @@ from ledger.promotions.referrals import reference
 from ledger.sql import load_queries
 from projections.reports.explain import Chain, explain
 from services.adapters.telegram.order_labels import LineState
+from services.adapters.telegram.send import UPLOAD_BYTES_MAX
 
 query = load_queries("services.bot")
 
 PAGE = 6
 """Operations or payments of one screen."""
 JOBS_SHOWN = 5
+_NEWEST = 2**62
 
 
 class Operation(msgspec.Struct, frozen=True):
@@ -56,6 +58,32 @@ class ShownJob(msgspec.Struct, frozen=True):
     number: int
     of: int
     at_us: int
+
+
+class Film(msgspec.Struct, frozen=True):
+    """A video that can be had again: number `at` of `total`, the newest first.
+
+    `file` is what Telegram calls it; empty: it never had it. `kept`: we have the file, in `blob`. `newer` and
+    `older` are the positions of its neighbours; `product` is empty once the words are gone.
+    """
+
+    position: int
+    late: bool
+    order_id: str
+    number: int
+    of: int
+    file: str
+    blob: str
+    size_bytes: int
+    kept: bool
+    at: int
+    total: int
+    newer: int | None
+    older: int | None
+    at_us: int
+    style: str
+    product: str
+    repeatable: bool
 
 
 class History:
@@ -96,6 +124,16 @@ class History:
     async def welcomes_since(self, day: int) -> int:
         """Welcome credits given since a day began, in days since 1970."""
         return int(await self._pool.fetchval(query("welcomes_since"), day))
+
+    async def film(self, account: str, position: int) -> Film | None:
+        """The video at a position (0: the newest), or the next older one; None: there is no video."""
+        for at in (position or _NEWEST, _NEWEST):
+            if row := await self._pool.fetchrow(query("video_at"), account, at, UPLOAD_BYTES_MAX):
+                return Film(*row)
+        return None
+
+    async def keep_file(self, account: str, position: int, file: str) -> None:
+        await self._pool.execute(query("video_file"), account, position, file)
 
     async def job_names(self, account: str) -> list[str]:
         rows = await self._pool.fetch(query("last_jobs"), account_stream(account), JOBS_SHOWN)

@@ -54,6 +54,31 @@ FROM moved GROUP BY coalesce(ordered, position::text) ORDER BY 1 DESC LIMIT $2 O
 SELECT credits, amount_minor, currency, ordered_at_us AS at_us, state, count(*) OVER () AS total
 FROM payments WHERE account = $1 ORDER BY ordered_at_us DESC, payment LIMIT $2 OFFSET $3
 
+-- name: video_at
+-- Of an account's videos that can still be had, by Telegram's file or by ours: the newest that is not newer than a position.
+-- `at`: which of `total` it is. $1 account, $2 position, $3 bytes that can be uploaded
+WITH own AS (
+    SELECT d.position, d.kind, d.job, d.order_id, d.number, d.of_jobs AS of, coalesce(d.file_id, '') AS file, d.blob,
+           d.size_bytes, b.blob IS NOT NULL AND d.size_bytes <= $3 AS kept, row_number() OVER turn AS at,
+           count(*) OVER () AS total, lag(d.position) OVER turn AS newer, lead(d.position) OVER turn AS older
+    FROM deliveries d LEFT JOIN blobs b ON b.blob = d.blob AND b.account = d.account
+    WHERE d.account = $1 AND d.kind IN ('video', 'gift')
+      AND (d.file_id IS NOT NULL OR b.blob IS NOT NULL AND d.size_bytes <= $3)
+    WINDOW turn AS (ORDER BY d.position DESC)
+)
+SELECT o.position, o.kind = 'gift' AS late, o.order_id, o.number, o.of, o.file, o.blob, o.size_bytes, o.kept, o.at, o.total,
+       o.newer, o.older, e.recorded_at_us AS at_us, coalesce(q.data ->> 'style', '') AS style,
+       coalesce(t.body ->> 'product', '') AS product, r.draft IS NOT NULL AS repeatable
+FROM own o LEFT JOIN events e ON e.position = o.position
+LEFT JOIN events q ON q.stream = 'job-' || o.job AND q.version = 1
+LEFT JOIN drafts r ON r.draft = o.order_id LEFT JOIN texts t ON t.ref = r.brief
+WHERE o.position <= $2 ORDER BY o.position DESC LIMIT 1
+
+-- name: video_file
+-- What Telegram calls a video that was uploaded once more, unless its person was erased. $1 account, $2 position, $3 file id
+WITH person AS (SELECT FROM accounts WHERE account = $1 FOR KEY SHARE)
+UPDATE deliveries SET file_id = $3 FROM person WHERE position = $2 AND deliveries.account = $1
+
 -- name: verdict_keep
 -- Remember a verdict; the first one stays. $1 account, $2 content, $3 kinds
 INSERT INTO verdicts (account, content, kinds) VALUES ($1, $2, $3::text[]) ON CONFLICT DO NOTHING

@@ -28,6 +28,7 @@ from services.bot.handlers import (
     repair,
     terms,
     topup,
+    videos,
 )
 from services.bot.inbox import StoredUpdate
 from services.bot.inbox.outage_log import is_database_away
@@ -147,6 +148,7 @@ def build_dispatcher(shop: BotContext, places: BaseStorage) -> Dispatcher:
         admin.router,
         menu.router,
         cabinet.router,
+        videos.router,
         topup.router,
         place_order.router,
         card.router,

@@ -80,6 +80,7 @@ CREATE TABLE deliveries (
 CREATE UNIQUE INDEX deliveries_of_event ON deliveries (position) WHERE position <> 0;
 CREATE INDEX deliveries_due ON deliveries (due_at) WHERE state IN ('pending', 'sending');
 CREATE INDEX deliveries_old ON deliveries (owed_at);
+CREATE INDEX deliveries_videos ON deliveries (account, position DESC) WHERE kind IN ('video', 'gift');
 CREATE INDEX deliveries_turn ON deliveries (account, position) WHERE state IN ('pending', 'sending');
 
 -- Which video models may be used just now. The truth for every process: Redis may be empty, this is not.

@@ -23,11 +23,11 @@ from ledger.log.reader import LogReader
 from ledger.postgres import DATABASE_ERRORS
 from services.adapters.telegram.limits import TelegramLimits
 from services.adapters.telegram.send import UPLOAD_BYTES_MAX, classify, file_id_of
+from services.adapters.telegram.video_file import BlobFile, VideoFacts, read_facts, upload_timeout_s
 from services.notifier.deliveries import Deliveries, about, span_of
 from services.notifier.messages import Delivery, Messages, ends_soon
 from services.notifier.metrics import DELIVERIES, SENDING
 from services.notifier.payment_messages import PaymentMessages
-from services.notifier.video_file import BlobFile, VideoFacts, read_facts, upload_timeout_s
 from services.platform.backoff import backoff_s
 from services.platform.blobs import BlobStore
 from services.platform.i18n import MOSCOW

@@ -278,6 +278,9 @@ class EmptyHistory:
     async def friends(self, account: str) -> tuple[int, int]:
         return 0, 0
 
+    async def film(self, account: str, position: int) -> None:
+        return None
+
     async def spent(self, account: str, position: int) -> None:
         return None
 

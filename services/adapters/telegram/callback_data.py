@@ -15,6 +15,7 @@ class MenuAction(StrEnum):
     HOME = "home"
     CREATE = "create"
     CABINET = "cabinet"
+    VIDEOS = "videos"
     TOPUP = "topup"
     SUPPORT = "support"
     LANGUAGE = "language"
@@ -41,6 +42,13 @@ class Cabinet(CallbackData, prefix="cab"):
 
     section: Section
     value: int = 0
+
+
+class Video(CallbackData, prefix="vid"):
+    """One of the person's videos: show it among the others, send it again, or send its file."""
+
+    do: Literal["show", "again", "file"]
+    position: int
 
 
 class OfDraft(CallbackData, prefix="draft"):

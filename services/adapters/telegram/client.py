@@ -35,7 +35,7 @@ from aiogram.exceptions import (
 )
 from aiogram.methods import GetFile, TelegramMethod
 from aiogram.methods.base import TelegramType
-from aiogram.types import InlineKeyboardMarkup, InputMediaPhoto
+from aiogram.types import InlineKeyboardMarkup, InputMediaAnimation, InputMediaPhoto, InputMediaVideo
 
 from events.codec import clean_text
 from events.errors import NeurocardsError
@@ -202,12 +202,16 @@ async def edit_caption(
     )
 
 
-async def edit_photo(
-    bot: Bot, chat_id: int, message_id: int, photo: InputMediaPhoto, reply_markup: InlineKeyboardMarkup | None
+async def edit_media(
+    bot: Bot,
+    chat_id: int,
+    message_id: int,
+    media: InputMediaPhoto | InputMediaVideo | InputMediaAnimation,
+    reply_markup: InlineKeyboardMarkup | None,
 ) -> bool:
-    """As `edit_caption`, with another photo."""
+    """As `edit_caption`, with another photo or video."""
     return await _edited(
-        bot.edit_message_media(photo, chat_id=chat_id, message_id=message_id, reply_markup=reply_markup)
+        bot.edit_message_media(media, chat_id=chat_id, message_id=message_id, reply_markup=reply_markup)
     )
 
 

@@ -36,6 +36,7 @@ from services.bot.screens.menu import (
     menu_button,
     page_row,
     topup_button,
+    videos_button,
 )
 from services.payments.packages import money_text
 
@@ -56,13 +57,14 @@ def overview(account: AccountState, jobs: Sequence[ShownJob], *, invites: bool) 
     parts += ["", _("🎟 A promo code? Send /promo and the code."), clock_note()]
     section = _section_button
     rows = [
+        [videos_button()],
         [section(_("🧾 Operations"), "operations"), section(_("💳 Payments"), "payments")],
         [section(_("⚙️ Settings"), "settings")],
         [topup_button(), create_button()],
         [home_button()],
     ]
     if invites:
-        rows[1].insert(0, section(_("👥 Invite"), "invite"))
+        rows[2].insert(0, section(_("👥 Invite"), "invite"))
     return Screen("\n".join(parts), keyboard(*rows))
 
 

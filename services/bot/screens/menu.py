@@ -52,6 +52,10 @@ def cabinet_button() -> InlineKeyboardButton:
     return menu_button(_("👤 My account"), MenuAction.CABINET)
 
 
+def videos_button() -> InlineKeyboardButton:
+    return menu_button(_("🎞 My videos"), MenuAction.VIDEOS)
+
+
 def topup_button(draft: str = "") -> InlineKeyboardButton:
     """To the packages; `draft`: the order to come back to."""
     return button(_("💳 Top up"), TopUp(draft=draft).pack())
@@ -66,6 +70,7 @@ def commands(*, invites: bool) -> list[BotCommand]:
     described = {
         "create": _("Create a video"),
         "menu": _("Menu"),
+        "videos": _("My videos"),
         "cabinet": _("Balance and history"),
         "topup": _("Buy credits"),
         "promo": _("Use a promo code"),
@@ -203,7 +208,8 @@ def _menu_keyboard(unfinished: bool) -> InlineKeyboardMarkup:
     if unfinished:
         rows.insert(0, [menu_button(_("↩️ Go on with my order"), MenuAction.RESUME)])
     rows += [
-        [cabinet_button(), topup_button()],
+        [videos_button(), cabinet_button()],
+        [topup_button()],
         [
             menu_button(_("💬 Support"), MenuAction.SUPPORT),
             menu_button(_("🌐 Language"), MenuAction.LANGUAGE),

@@ -23,6 +23,7 @@ MADE: list[CallbackData] = [
     *(b.Cabinet(section=section, value=2**53) for section in get_args(b.Section)),
     *(b.Repair(draft=DRAFT, part=part) for part in ("", "photo", "product")),
     *(b.TellMe(draft=draft) for draft in ("", DRAFT)),
+    *(b.Video(do=do, position=2**53) for do in ("show", "again", "file")),
     *(b.Reminders(on=on) for on in (True, False)),
     *(b.Again(draft=DRAFT, view=view) for view in get_args(b.AgainView)),
     b.Rate(job=DRAFT, stars=5),

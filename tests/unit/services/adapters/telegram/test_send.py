@@ -16,7 +16,7 @@ from aiogram.exceptions import (
 from aiogram.methods import SendMessage
 
 from services.adapters.telegram.send import NotSentError, classify
-from services.notifier.video_file import upload_timeout_s
+from services.adapters.telegram.video_file import upload_timeout_s
 from tests.support.each import each
 
 METHOD = SendMessage(chat_id=987654321, text="the seller's words")

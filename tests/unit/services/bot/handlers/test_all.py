@@ -28,7 +28,7 @@ from ledger.system.commands import PauseSales, ResumeSales
 from services.accounts.drafts import Draft
 from services.accounts.personal_data import Brief, forgotten_names
 from services.adapters.telegram.callback_data import AcceptTerms, Menu, MenuAction, Order, Reminders
-from services.bot.context import TERMS_VERSION, BotContext, Person
+from services.bot.context import AGAIN_PER_HOUR, TERMS_VERSION, BotContext, Person
 from services.bot.handlers import (
     admin,
     cabinet,
@@ -41,6 +41,7 @@ from services.bot.handlers import (
     repair,
     terms,
     topup,
+    videos,
 )
 from services.bot.update_handler import build_dispatcher
 from services.generation.catalogue import Catalogue
@@ -71,6 +72,7 @@ class Desk:
         for router in (
             fallback.foreign, terms.router, menu.router, cabinet.router, place_order.router, card.router,
             order.router, repair.router, fallback.router, admin.router, topup.router, promotions.router,
+            videos.router,
         ):  # fmt: skip
             router._parent_router = None  # routers are modules': each test's dispatcher adopts them anew
         self.dispatcher: Dispatcher = build_dispatcher(self.shop, self.storage)
@@ -311,3 +313,9 @@ async def test_reminders_are_switched_off_and_on_by_their_button(desk: Desk) -> 
     assert people.reminders == {"a5": False}
     assert await desk.tap(Reminders(on=True).pack()) == "🔔 Reminders are on."
     assert people.reminders == {"a5": True}
+
+
+def test_videos_are_sent_again_so_often_in_an_hour() -> None:
+    shop, person = memory_shop(), Person("a5", "en", 5, True, "0" * 64)
+    assert all(shop.sends_again(person) for _ in range(AGAIN_PER_HOUR))
+    assert not shop.sends_again(person) and shop.sends_again(replace(person, account="a6"))

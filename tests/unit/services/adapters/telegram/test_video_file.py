@@ -9,7 +9,7 @@ import av
 import pytest
 from PIL import Image
 
-from services.notifier.video_file import VideoFacts, parse_moov, read_facts, thumbnail
+from services.adapters.telegram.video_file import VideoFacts, parse_moov, read_facts, thumbnail
 from services.platform.blobs import BlobStore, one_chunk
 from tests.support.each import each
 
