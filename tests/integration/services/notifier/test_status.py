@@ -195,6 +195,7 @@ async def test_the_bar_moves_by_time_alone_in_few_edits(
             "UPDATE order_jobs SET rendering_us = (extract(epoch FROM clock_timestamp()) - $1) * 1e6",
             float(gone_s),
         )
+        await pool.execute("UPDATE status_messages SET due_at = clock_timestamp()")
         await notifier.edit()  # not its time yet
         assert status_text(telegram, order) == before
         await make_due(pool)
