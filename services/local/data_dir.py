@@ -58,9 +58,11 @@ class DataFolder:
             except OSError:
                 file.seek(0)
                 holder = file.read().strip() or "unknown"
+                chat = self._addresses().get("chat_url")
+                where = f"; its chat: {chat}" if chat else ""
                 raise StartError(
-                    f"another `neurocards up` (pid {holder}) already runs on {self.root}: "
-                    "stop it, or set NEUROCARDS_DATA_DIR to another folder"
+                    f"`neurocards up` (pid {holder}) already runs on {self.root}{where}\n"
+                    "Stop it with Ctrl-C where it runs, or set NEUROCARDS_DATA_DIR to another folder"
                 ) from None
             file.truncate(0)
             file.write(str(os.getpid()))
@@ -81,8 +83,9 @@ class DataFolder:
         return False
 
     def running_addresses(self) -> dict[str, Any]:
-        if not self.in_use():
-            return {}
+        return self._addresses() if self.in_use() else {}
+
+    def _addresses(self) -> dict[str, Any]:
         with contextlib.suppress(OSError, ValueError):
             found = json.loads(self.addresses.read_text(encoding="utf-8"))
             return found if isinstance(found, dict) else {}

@@ -32,6 +32,8 @@ _LONGEST_LINE = 300
 _LEVELS = ("warning", "error", "critical")
 _CONSOLE_LINE = re.compile(r"^\S+ \[(?:\x1b\[[0-9;]*m)*(warning|error|critical)")
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+_WHY = re.compile(r"\b(?:reason|error)=('[^']*'|\"[^\"]*\"|\S+)")
+_SAY_AGAIN_S = 600.0
 
 
 @dataclass(frozen=True)
@@ -226,11 +228,12 @@ class Supervisor:
 
 
 class WarningTail:
-    """Repeats new warnings and errors of services' logs, a short line each."""
+    """Tells of warnings and errors in services' logs: a line each, once per cause in ten minutes."""
 
     def __init__(self, logs: Mapping[str, Path], say: Callable[[str], None]) -> None:
         self._logs = logs
         self._say = say
+        self._said: dict[str, float] = {}
         self._read_bytes = {name: path.stat().st_size if path.exists() else 0 for name, path in logs.items()}
 
     async def follow(self) -> None:
@@ -252,12 +255,14 @@ class WarningTail:
             if whole:
                 self._read_bytes[name] += len(whole) + 1
             for line in whole.decode("utf-8", errors="replace").splitlines():
-                short = _worth_repeating(line)
-                if short:
-                    self._say(f"{name:>10} | {short}")
+                told = _worth_repeating(line)
+                if told and time.monotonic() >= self._said.get(told[0], 0.0):
+                    self._said[told[0]] = time.monotonic() + _SAY_AGAIN_S
+                    self._say(f"{name}: {told[1]} ({path})")
 
 
-def _worth_repeating(line: str) -> str | None:
+def _worth_repeating(line: str) -> tuple[str, str] | None:
+    """The cause of a warning or error, and words for it; None for other lines."""
     if line.startswith("{"):
         try:
             entry = json.loads(line)
@@ -265,12 +270,12 @@ def _worth_repeating(line: str) -> str | None:
             return None
         if not isinstance(entry, dict) or entry.get("level") not in _LEVELS:
             return None
-        known = ("level", "timestamp", "service", "logger", "event")
-        rest = {name: value for name, value in entry.items() if name not in known}
-        more = json.dumps(rest, ensure_ascii=False) if rest else ""
-        line = f"[{entry['level']}] {entry.get('event')} {more}"
+        event, why = str(entry.get("event")), str(entry.get("reason") or entry.get("error") or "")
     elif _CONSOLE_LINE.match(line):
-        line = re.sub(r" +", " ", _COLOURS.sub("", line).partition(" ")[2])
+        event, _, rest = _COLOURS.sub("", line).partition("]")[2].strip().partition(" ")
+        found = _WHY.search(rest)
+        why = found[1].strip("'\"") if found else ""
     else:
         return None
-    return line if len(line) <= _LONGEST_LINE else f"{line[:_LONGEST_LINE]}…"
+    words = event.replace("_", " ") + (f": {why}" if why else "")
+    return event, words if len(words) <= _LONGEST_LINE else f"{words[:_LONGEST_LINE]}…"

@@ -39,7 +39,7 @@ class Options:
 
 
 class Up:
-    """One run. `ready` is called with addresses and process ids once everything is up."""
+    """One run. `ready` is called with addresses and process ids once everything is up, `step` on the way."""
 
     def __init__(
         self,
@@ -47,11 +47,13 @@ class Up:
         options: Options,
         say: Callable[[str], None],
         ready: Callable[[dict[str, Any]], None],
+        step: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._folder = DataFolder(settings.data_dir)
         self._options = options
         self._say = whoever_hears(say)
         self._ready = whoever_hears(ready)
+        self._step = whoever_hears(step)
         self._settings = settings
         self._supervisor: Supervisor | None = None
         self._stop = asyncio.Event()
@@ -68,6 +70,7 @@ class Up:
             self._ensure_signing_key()
             databases = Databases(self._settings, self._folder)
             try:
+                self._step("starting the databases")
                 await databases.start()
                 if not self._stop.is_set():
                     await self._run_on(databases)
@@ -76,11 +79,9 @@ class Up:
                 terminal.cancel()
 
     async def _run_on(self, databases: Databases) -> None:
-        if databases.embedded:
-            self._say(f"{' and '.join(databases.embedded)} started; data in {self._folder.root}")
-        applied = await databases.migrate()
-        if applied:
-            self._say(f"{len(applied)} migrations applied")
+        self._step("preparing the tables")
+        await databases.migrate()
+        self._step("starting the services")
         stages = [] if self._options.infra_only else self._stages(databases)
 
         def changed() -> None:
@@ -106,8 +107,7 @@ class Up:
             path = checkpoint_files.made_here(self._settings)
             path.parent.mkdir(exist_ok=True, mode=0o700)
             name = self._settings.log_name or checkpoint_files.DEFAULT_NAME
-            key = checkpoint_files.make_key(path, name)
-            self._say(f"checkpoints are signed with a new key; its public key is {key.public}")
+            checkpoint_files.make_key(path, name)
 
     async def _first_of(self, *tasks: "asyncio.Task[None]") -> None:
         """Until the first task ends or we are told to stop. Raises the task's error."""
@@ -154,6 +154,7 @@ class Up:
             "sandbox_url": settings.sandbox_base if all_of_it and settings.needs_sandbox else None,
             "sandbox_for": [name for name in COMPANIES if settings.uses_sandbox_for(name)],
             "embedded": databases.embedded,
+            "data": str(self._folder.root),
             "pid": os.getpid(),
             "pids": databases.pids() | (self._supervisor.pids() if self._supervisor else {}),
         }

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from services.cli.connections import settings_here
-from services.cli.output import Output, OutputFormat, emit, say
+from services.cli.output import Output, OutputFormat, cell, emit, say
 
 if TYPE_CHECKING:
     from services.cli.doctor import Check
@@ -24,10 +24,29 @@ def doctor(output: Output = OutputFormat.table) -> None:
     from services.cli.doctor import State
 
     checks = asyncio.run(_examine())
-    emit([check.as_row() for check in checks], output)
+    if output is OutputFormat.table:
+        typer.echo("\n".join(line for check in checks for line in _lines(check)))
+    else:
+        emit([check.as_row() for check in checks], output)
     failed = [check for check in checks if check.state is State.fail]
-    say(f"{len(failed)} of {len(checks)} checks failed" if failed else f"all {len(checks)} checks passed")
+    warned = sum(check.state is State.warn for check in checks)
+    say(
+        f"{len(failed)} of {len(checks)} checks failed"
+        if failed
+        else f"all {len(checks)} checks passed" + (f", {warned} with a warning" if warned else "")
+    )
     raise typer.Exit(1 if failed else 0)
+
+
+def _lines(check: Check) -> list[str]:
+    """A check in lines of 100 columns; what to do begins with an arrow."""
+    from textwrap import wrap
+
+    head, room = f"{check.state:<5} {check.name:<20} ", 73
+    said = wrap(str(cell(check.found)), room, break_on_hyphens=False) or [""]
+    advice = wrap(f"→ {cell(check.advice)}", room, break_on_hyphens=False) if check.advice else []
+    lines = [*said, *advice]
+    return [f"{head if n == 0 else ' ' * len(head)}{line}" for n, line in enumerate(lines)]
 
 
 async def _examine() -> list[Check]:

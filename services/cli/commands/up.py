@@ -1,5 +1,6 @@
 """`neurocards up`: everything on this machine."""
 
+import sys
 from typing import Annotated, Any
 
 import typer
@@ -33,7 +34,19 @@ def up(
     _ = infra_only or (settings.forget_secrets, settings.callback_key)  # else bot and worker would not start
     configure_command_logging(settings, "up")
 
+    line = sys.stderr.isatty()
+
+    def step(words: str) -> None:
+        """One line, written over itself; who reads a file gets none."""
+        if line:
+            typer.echo(f"\r\x1b[K{words}…" if words else "\r\x1b[K", err=True, nl=False)
+
+    def tell(words: str) -> None:
+        step("")
+        say(words)
+
     def ready(facts: dict[str, Any]) -> None:
+        step("")
         if infra_only:
             say("Ctrl-C stops them; the data stays")
         if output is OutputFormat.table:
@@ -44,7 +57,7 @@ def up(
     parent_death.hold()  # whoever started us in a program of theirs takes us along when they die
 
     async def run() -> None:
-        await Up(settings, Options(workers=workers, infra_only=infra_only), say, ready).run()
+        await Up(settings, Options(workers=workers, infra_only=infra_only), tell, ready, step).run()
 
     asyncio.run(run())
 
@@ -52,12 +65,17 @@ def up(
 def _words(facts: dict[str, Any], infra_only: bool) -> str:
     if infra_only:
         return f"DATABASE_URL={facts['database_url']}\nREDIS_URL={facts['redis_url']}"
+    chat, folder = facts["chat_url"], facts["data"]
+    where = f"Open {chat} in a browser" if chat else "Open your bot in Telegram"
     lines = [
         "",
-        "  neurocards is running",
-        f"  chat   {facts['chat_url'] or 'your bot in Telegram'}",
-        f"  web    {facts['web_url']}/",
-        "  Ctrl-C stops everything; the data stays.",
+        f"  {where}, press Start and send a photo of a product.",
+        "",
+        f"  data   {folder}",
+        f"  logs   {folder}/logs, one file for each service",
+        "  help   neurocards doctor says what is wrong and what to do",
+        "",
+        "  Ctrl-C stops everything; the data stays. To begin anew, stop it and delete the data folder.",
         "",
     ]
     return "\n".join(lines)

@@ -13,7 +13,7 @@ import pytest
 
 from services.local import processes
 from services.local.data_dir import DataFolder
-from services.local.supervisor import ChildProcess, Spec, Supervisor
+from services.local.supervisor import ChildProcess, Spec, Supervisor, WarningTail
 from services.platform.errors import StartError
 from tests.support.servers import short_folder
 from tests.support.services import ROOT, clean_environment
@@ -85,7 +85,27 @@ async def test_warnings_are_repeated_on_the_console(folder: DataFolder) -> None:
     async with Supervisor([[odd]], folder, said.append) as supervisor:
         await supervisor.start()
         await eventually(lambda: said, what="the warning to be repeated")
-    assert "odd | [warning ] something_odd" in said[0] and "detail=7" in said[0]
+    assert said[0] == f"odd: something odd ({folder.log_path('odd')})"
+
+
+def test_a_cause_is_told_in_words_and_once_whatever_service_says_it(tmp_path: Path) -> None:
+    said: list[str] = []
+    logs = {name: tmp_path / f"{name}.log" for name in ("bot", "worker")}
+    tail = WarningTail(logs, said.append)
+    lines = (
+        '{"level": "error", "event": "redis_away", "reason": "refused", "at": 1}\n{"level": "info"}\n',
+        "2026-11-30T12:00:00Z [warning  ] redis_away     at=2 reason='refused'\n"
+        "2026-11-30T12:00:00Z [\x1b[33mwarning  \x1b[0m] disk_full      error='no room' at=2\n",
+    )
+    tail._read_bytes = dict.fromkeys(logs, 0)
+    for log, text in zip(logs.values(), lines, strict=True):
+        log.write_text(text)
+    for _ in range(2):
+        tail.read()
+    assert said == [
+        f"bot: redis away: refused ({logs['bot']})",
+        f"worker: disk full: no room ({logs['worker']})",
+    ]
 
 
 @pytest.mark.slow
@@ -101,7 +121,7 @@ def test_nothing_outlives_a_killed_supervisor(folder: DataFolder) -> None:
 import asyncio
 from pathlib import Path
 from services.local.data_dir import DataFolder
-from services.local.supervisor import ChildProcess, Spec, Supervisor
+from services.local.supervisor import ChildProcess, Spec, Supervisor, WarningTail
 from tests.integration.services.local.test_supervisor import spec
 async def main():
     folder = DataFolder(Path({str(folder.root)!r}))
