@@ -60,8 +60,9 @@ WHERE d.position > $1 AND NOT coalesce(CASE
         e.stream = 'job-' || d.job AND e.type = 'JobFailed' AND d.refunded = (first.data ->> 'price')::bigint
     WHEN d.kind IN ('paid', 'paid_again') THEN
         e.stream = 'payment-' || d.job AND e.type = 'PaymentSucceeded' AND first.position > 0
-    ELSE e.stream = 'account-' || d.account AND e.type = 'CreditsGranted'
-        AND (e.data ->> 'reference', (e.data ->> 'amount')::bigint) = ('referral:' || d.job, d.refunded) END, false)
+    ELSE e.stream = 'account-' || d.account AND e.type = 'CreditsGranted' AND (e.data ->> 'amount')::bigint = d.refunded
+        AND CASE d.kind WHEN 'grant' THEN (e.data ->> 'kind', e.position::text) = ('manual', d.job)
+                        ELSE e.data ->> 'reference' = 'referral:' || d.job END END, false)
 UNION ALL
 SELECT o.position, format('the message of %s is owed since position %s, and was never written down', o.stream, o.position)
 FROM (

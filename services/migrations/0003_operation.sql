@@ -52,6 +52,7 @@ CREATE TABLE deliveries (
         'video', 'failure', 'gift',
         'paid', 'paid_again',                        -- `job` is the payment
         'referral', 'referred',                      -- `job` is the invited account
+        'grant',                                     -- `job` is the position
         'ending', 'left', 'works')),                 -- owed by no event: docs/decisions/reminders.md
     position      bigint      NOT NULL,              -- of the event that owes it, or 0; the order within an account
     account       text        NOT NULL,

@@ -4,15 +4,83 @@ from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from typing import Literal
 
+import msgspec
 from opentelemetry.trace import Span
 
 from ledger.postgres import Pool
 from ledger.sql import load_queries
-from services.notifier.messages import Delivery
+from services.notifier.expected_messages import Kind
 from services.notifier.metrics import OLDEST_PENDING_AT, PENDING
 from services.platform import tracing
 
 query = load_queries("services.notifier")
+
+
+class Waiting(msgspec.Struct, frozen=True):
+    """The order in the making, as its card shows it in `waiting_version`; None: there is none.
+
+    It costs `waiting_price` credits; 0: something else is missing, and only its card can say what.
+    """
+
+    waiting: str | None
+    waiting_version: int
+    waiting_price: int
+
+
+class Delivery(Waiting, frozen=True):
+    """A taken row of `deliveries`. `chat_id` is None when the account was erased.
+
+    `status_message` tells of the payment by itself, as soon as it is `status_shown`; None: nothing does.
+    `wanted` is whether a reminder still is, `rest_s` when the order's model is tried again, if that is known,
+    and `card` the order's message, 0 without one. `photo` is the blob that the video was made from;
+    `follows`: a video of that order has come before.
+    """
+
+    job: str
+    kind: Kind
+    position: int
+    account: str
+    order_id: str
+    number: int
+    of_jobs: int
+    locale: str
+    refunded: int
+    error_class: str
+    blob: str
+    size_bytes: int
+    as_link: bool
+    claims: int
+    attempts: int
+    unknown_sends: int
+    chat_id: int | None
+    repeatable: bool
+    status_message: int | None
+    status_shown: bool | None
+    owed_at_s: float
+    age_s: float
+    wanted: bool = True
+    rest_s: float | None = None
+    card: int = 0
+    product: str = ""
+    style: str = ""
+    format: str = ""
+    seconds: int = 0
+    photo: str = ""
+    follows: bool = False
+
+    @property
+    def is_payment(self) -> bool:
+        """Whether it tells of money; `job` is the payment then."""
+        return self.kind in ("paid", "paid_again")
+
+    @property
+    def is_reminder(self) -> bool:
+        """Whether no event owes it (docs/decisions/reminders.md)."""
+        return self.kind in ("ending", "left", "works")
+
+    @property
+    def has_file(self) -> bool:
+        return self.kind in ("video", "gift")
 
 
 def about(delivery: Delivery) -> dict[str, str | int]:

@@ -19,8 +19,9 @@ from services.notifier.progress_bar import floor_after
 logger = structlog.get_logger()
 
 Kind = Literal[
-    "video", "failure", "gift", "paid", "paid_again", "referral", "referred", "ending", "left", "works"
-]
+    "video", "failure", "gift", "paid", "paid_again", "referral", "referred", "grant",
+    "ending", "left", "works",
+]  # fmt: skip
 UsualSeconds = Callable[[str, int], float | None]
 """How long such a video usually takes: by model and length; None: too few were made."""
 

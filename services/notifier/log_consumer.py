@@ -79,6 +79,7 @@ class LogConsumer:
             known = await connection.fetch(query("lines"), jobs_in(place.fresh))
             lines = {row["job"]: JobLine(*row) for row in known}
             await _write(connection, fold(lines, place.fresh, self._usual))
+            await _end_offers(connection, place.fresh)
             await _write_payments(connection, place.fresh)
             await _write_bonuses(connection, place.fresh)
             last = place.fresh[-1].cursor
@@ -101,6 +102,12 @@ async def _write(connection: Connection, changes: Changes) -> None:
         )
 
 
+async def _end_offers(connection: Connection, events: list[Recorded]) -> None:
+    """Take offers of orders that are placed off payment messages."""
+    if queued := [event.position for event in events if event.type == "JobQueued"]:
+        await connection.execute(query("offers_over"), queued)
+
+
 async def _write_payments(connection: Connection, events: list[Recorded]) -> None:
     """Mark payment messages as due; their text is made from the log when sent."""
     streams = {event.stream for event in events if payment_of(event.stream) is not None}
@@ -113,9 +120,9 @@ async def _write_payments(connection: Connection, events: list[Recorded]) -> Non
 
 
 async def _write_bonuses(connection: Connection, events: list[Recorded]) -> None:
-    """Referral bonuses of either side; other grants are told by whoever made them."""
+    """Referral bonuses of either side, and an operator's grants; others are told where they are made."""
     granted = [event for event in events if event.type == "CreditsGranted"]
-    came = [e.position for e in granted if cast(CreditsGranted, decode(e)).kind == "referral"]
+    came = [e.position for e in granted if cast(CreditsGranted, decode(e)).kind in ("referral", "manual")]
     if came:
         await connection.execute(query("bonuses_owe"), came)
 

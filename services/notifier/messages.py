@@ -18,6 +18,7 @@ from services.adapters.telegram.callback_data import (
     BackToOrder,
     Menu,
     MenuAction,
+    Order,
     Rate,
     Reminders,
     Repair,
@@ -28,6 +29,7 @@ from services.adapters.telegram.order_labels import (
     STATES,
     LineState,
     balance_text,
+    create_text,
     credits_text,
     made_lines,
     order_title,
@@ -36,7 +38,8 @@ from services.adapters.telegram.order_labels import (
     what_lines,
 )  # fmt: skip
 from services.generation.error_classes import POLICIES, policy_for
-from services.notifier.expected_messages import ENDED, Kind
+from services.notifier.deliveries import Delivery, Waiting
+from services.notifier.expected_messages import ENDED
 from services.notifier.progress_bar import Progress, bar, progress
 from services.platform.file_links import VALID_S, FileLinks
 from services.platform.i18n import MOSCOW, N_, Catalogues, locale_for
@@ -50,60 +53,6 @@ QUEUE_LOOK_S: Final = 15.0
 """So often a card whose video waits is looked at, and edited if its place is another."""
 _SOON_S: Final = 30
 _MINUTES_S: Final = 90
-
-
-class Delivery(msgspec.Struct, frozen=True):
-    """A taken row of `deliveries`. `chat_id` is None when the account was erased.
-
-    `back_to` is an open order to go on with, `wanted` whether a reminder still is, `rest_s` when the order's
-    model is tried again, if that is known, and `card` the order's message, 0 without one. `photo` is the blob
-    that the video was made from; `follows`: a video of that order has come before.
-    """
-
-    job: str
-    kind: Kind
-    position: int
-    account: str
-    order_id: str
-    number: int
-    of_jobs: int
-    locale: str
-    refunded: int
-    error_class: str
-    blob: str
-    size_bytes: int
-    as_link: bool
-    claims: int
-    attempts: int
-    unknown_sends: int
-    chat_id: int | None
-    repeatable: bool
-    back_to: str
-    owed_at_s: float
-    age_s: float
-    wanted: bool = True
-    rest_s: float | None = None
-    card: int = 0
-    product: str = ""
-    style: str = ""
-    format: str = ""
-    seconds: int = 0
-    photo: str = ""
-    follows: bool = False
-
-    @property
-    def is_payment(self) -> bool:
-        """Whether it tells of money; `job` is the payment then."""
-        return self.kind in ("paid", "paid_again")
-
-    @property
-    def is_reminder(self) -> bool:
-        """Whether no event owes it (docs/decisions/reminders.md)."""
-        return self.kind in ("ending", "left", "works")
-
-    @property
-    def has_file(self) -> bool:
-        return self.kind in ("video", "gift")
 
 
 class What(msgspec.Struct, frozen=True):
@@ -166,14 +115,14 @@ _AGAIN: Final[dict[AgainView, str]] = {
 }
 
 
-def _button(text: str, data: CallbackData) -> InlineKeyboardButton:
+def button_to(text: str, data: CallbackData) -> InlineKeyboardButton:
     return InlineKeyboardButton(text=text, callback_data=data.pack())
 
 
 def _thumbs(line: StatusLine, of_jobs: int) -> list[InlineKeyboardButton]:
     which = f" №{line.number}" if of_jobs > 1 else ""
     return [
-        _button(mark + which, Rate(job=line.job, stars=stars))
+        button_to(mark + which, Rate(job=line.job, stars=stars))
         for mark, stars in ((_LIKED, _STARS_GOOD), (_DISLIKED, _STARS_BAD))
     ]
 
@@ -182,9 +131,35 @@ def notifier_texts() -> Catalogues:
     return Catalogues("services.notifier", "notifier", *SHARED)
 
 
-class Messages:
-    def __init__(self, texts: Catalogues, links: FileLinks, contact: str) -> None:
+class Speech:
+    """What messages have in common."""
+
+    def __init__(self, texts: Catalogues) -> None:
         self._texts = texts
+
+    def _say(self, msgid: str, locale: str) -> str:
+        return self._texts.gettext(msgid, locale=locale)
+
+    def _credits(self, count: int, locale: str) -> str:
+        with self._texts.speaking(locale):
+            return credits_text(count)
+
+    def _balance(self, balance: int | None, locale: str) -> list[str]:
+        with self._texts.speaking(locale):
+            return [] if balance is None else [balance_text(balance)]
+
+    def _create(self, order: Waiting, balance: int | None, locale: str) -> list[InlineKeyboardButton]:
+        """The create button, if the balance is enough for the order; else none."""
+        if not order.waiting or balance is None or not 0 < order.waiting_price <= balance:
+            return []
+        with self._texts.speaking(locale):
+            text = create_text(order.waiting_price)
+        return [button_to(text, Order(draft=order.waiting, version=order.waiting_version))]
+
+
+class Messages(Speech):
+    def __init__(self, texts: Catalogues, links: FileLinks, contact: str) -> None:
+        super().__init__(texts)
         self._links = links
         self._contact = contact
 
@@ -228,26 +203,19 @@ class Messages:
         ).format(count=delivery.refunded)
         if not delivery.refunded:
             back = self._say("It was free for you.", locale)
-        if balance is not None:
-            back += " " + self.balance(balance, locale)
-        return "\n".join([*parts, "💳 " + back])
+        return "\n".join([*parts, " ".join(["💳 " + back, *self._balance(balance, locale)])])
 
     def bonus(self, delivery: Delivery, balance: int | None) -> str:
         locale = locale_for(delivery.locale)
         why = self._say("You came by a friend's invitation.", locale)
-        if delivery.kind == "referral":
+        if delivery.kind == "grant":
+            why = self._say("They come from support.", locale)
+        elif delivery.kind == "referral":
             why = self._say("Your friend has begun: thank you for the invitation.", locale)
         count = self._texts.gettext(
             "{count} bonus credit", "{count} bonus credits", delivery.refunded, locale=locale
         ).format(count=delivery.refunded)
-        parts = [f"🎁 <b>{count}</b>", why]
-        if balance is not None:
-            parts.append(self.balance(balance, locale))
-        return "\n".join(parts)
-
-    def balance(self, balance: int, locale: str) -> str:
-        with self._texts.speaking(locale):
-            return balance_text(balance)
+        return "\n".join([f"🎁 <b>{count}</b>", why, *self._balance(balance, locale)])
 
     def reminder(self, delivery: Delivery, ends: Mapping[date, int]) -> str:
         locale = locale_for(delivery.locale)
@@ -266,7 +234,7 @@ class Messages:
         """Whether people can open our links; else they are told whom to write to."""
         return self._links.reachable
 
-    def buttons(self, delivery: Delivery) -> InlineKeyboardMarkup | None:
+    def buttons(self, delivery: Delivery, balance: int | None = None) -> InlineKeyboardMarkup | None:
         """Buttons that lead on: to the same order, to what repairs it, or to the one that waits. A video has
         none: its order's card has them."""
         if delivery.has_file and delivery.card:
@@ -274,11 +242,11 @@ class Messages:
         order, locale = delivery.order_id, locale_for(delivery.locale)
 
         def button(mark: str, text: str, data: CallbackData) -> InlineKeyboardButton:
-            return _button(f"{mark} {self._say(text, locale)}", data)
+            return button_to(f"{mark} {self._say(text, locale)}", data)
 
         rows: list[list[InlineKeyboardButton]] = []
-        if delivery.is_reminder and delivery.back_to:
-            rows = [[button("↩️", N_("Back to my order"), BackToOrder(draft=delivery.back_to))]]
+        if delivery.is_reminder and delivery.waiting:
+            rows = [[button("↩️", N_("Back to my order"), BackToOrder(draft=delivery.waiting))]]
         elif delivery.is_reminder and not delivery.repeatable:
             rows = [[button("🎬", N_("Create a video"), Menu(action=MenuAction.CREATE))]]
         elif delivery.repeatable and delivery.kind not in ("failure", "works"):
@@ -291,6 +259,9 @@ class Messages:
                 rows = [[button("🔄", N_("Try again"), Repair(draft=order, part=""))]]
             if policy.passes:
                 rows.append([button("🔔", N_("Tell me when it works"), TellMe(draft=order))])
+        was_short = balance is not None and balance - delivery.refunded < delivery.waiting_price
+        if delivery.kind != "failure" or was_short:  # else it is no news that the other order can be made
+            rows[:0] = filter(None, [self._create(delivery, balance, locale)])
         if delivery.kind in ("ending", "left"):
             rows.append([button("🔕", N_("Do not remind me"), Reminders(on=False))])
         else:
@@ -303,12 +274,12 @@ class Messages:
         thumbs = [thumb for line in unrated for thumb in _thumbs(line, len(lines)) if len(lines) <= LINES_MAX]
         rows = [thumbs[at : at + _THUMBS_IN_ROW] for at in range(0, len(thumbs), _THUMBS_IN_ROW)]
         other = [self._again(order_id, view, locale) for view in ("styles", "formats")]
-        menu = _button("☰ " + self._say("Menu", locale), Menu(action=MenuAction.HOME))
+        menu = button_to("☰ " + self._say("Menu", locale), Menu(action=MenuAction.HOME))
         rows += [[self._again(order_id, "", locale)], other, [menu]]
         return InlineKeyboardMarkup(inline_keyboard=rows)
 
     def _again(self, order_id: str, view: AgainView, locale: str) -> InlineKeyboardButton:
-        return _button(self._say(_AGAIN[view], locale), Again(draft=order_id, view=view))
+        return button_to(self._say(_AGAIN[view], locale), Again(draft=order_id, view=view))
 
     def status(self, what: What, lines: Sequence[StatusLine], language: str | None) -> Shown:
         """An order's card, from its commit on."""
@@ -377,9 +348,6 @@ class Messages:
 
     def _link(self, text: str, blob: str, owed_at_s: float) -> str:
         return f'<a href="{self._links.url(blob, int(owed_at_s) + VALID_S)}">{text}</a>'
-
-    def _say(self, msgid: str, locale: str) -> str:
-        return self._texts.gettext(msgid, locale=locale)
 
 
 def ends_soon(lots: Lots, now_s: float) -> dict[date, int]:

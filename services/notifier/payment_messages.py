@@ -2,17 +2,16 @@
 
 from typing import Final
 
-import msgspec
 from aiogram.types import InlineKeyboardButton, InlineKeyboardMarkup
 
 from events.payment import PaymentOrdered
 from ledger.payments.state import PaymentState
 from services.adapters.telegram.callback_data import BackToOrder, CheckPayment, Menu, MenuAction, TopUp
-from services.adapters.telegram.order_labels import balance_text
-from services.notifier.messages import Delivery, Shown
+from services.notifier.deliveries import Delivery, Waiting
+from services.notifier.messages import Shown, Speech, button_to
 from services.payments.orders import standing_of
 from services.payments.packages import money_text
-from services.platform.i18n import N_, Catalogues, locale_for
+from services.platform.i18n import N_, locale_for
 
 _NO_MONEY: Final = ("insufficient_funds", "payment_method_limit_exceeded")
 _LATE: Final = ("expired_on_confirmation", "expired_on_capture", "internal_timeout", "rejected_by_timeout")
@@ -29,28 +28,28 @@ _BANK: Final = (
 )  # fmt: skip
 
 
-class Link(msgspec.Struct, frozen=True):
-    """A payment's data outside the log: confirmation URL, order to come back to, last refusal."""
+class Link(Waiting, frozen=True):
+    """A payment's data outside the log: confirmation URL, last refusal.
+
+    `over`: it was on the way to an order that is placed.
+    """
 
     payment: str
     url: str | None
-    back_to: str
     cancelled_for: str
+    over: bool
 
 
-class PaymentMessages:
-    def __init__(self, texts: Catalogues) -> None:
-        self._texts = texts
-
-    def status(self, state: PaymentState, language: str, link: Link) -> Shown:
+class PaymentMessages(Speech):
+    def status(self, state: PaymentState, language: str, link: Link, balance: int | None) -> Shown:
         ordered, locale = state.ordered, locale_for(language)
         assert ordered is not None
         what = self._what(ordered, locale)
         match standing_of(state):
             case "paid":
-                return Shown(
-                    "\n".join(["✅ " + self._say("<b>Paid</b>", locale), what, *self._back(state, locale)])
-                )
+                parts = ["✅ " + self._say("<b>Paid</b>", locale), what, *self._back(state, locale)]
+                text = "\n".join([*parts, *self._balance(balance, locale)])
+                return Shown(text, self._next(link, balance, locale, over=link.over))
             case "flagged":
                 text = self._say("The payment is not what was ordered. Support is looking into it.", locale)
                 return Shown(f"⚠️ {text}\n{what}")
@@ -72,11 +71,8 @@ class PaymentMessages:
 
     def received(self, delivery: Delivery, balance: int | None) -> Shown:
         locale = locale_for(delivery.locale)
-        count = self._texts.gettext(
-            "{count} credit", "{count} credits", delivery.refunded, locale=locale
-        ).format(count=delivery.refunded)
         title = self._say("Credits received", locale)
-        parts = [f"💳 <b>{title}: {count}</b>"]
+        parts = [f"💳 <b>{title}: {self._credits(delivery.refunded, locale)}</b>"]
         if delivery.kind == "paid_again":
             parts.append(
                 self._say(
@@ -85,16 +81,22 @@ class PaymentMessages:
                     locale,
                 )
             )
-        if balance is not None:
-            with self._texts.speaking(locale):
-                parts.append(balance_text(balance))
-        menu = _menu("☰ " + self._say("Menu", locale), MenuAction.HOME)
-        if delivery.back_to:
-            text = "↩️ " + self._say("Back to my order", locale)
-            rows = [[_button(text, BackToOrder(draft=delivery.back_to).pack())], [menu]]
+        parts += self._balance(balance, locale)
+        return Shown("\n".join(parts), self._next(delivery, balance, locale))
+
+    def _next(
+        self, order: Waiting, balance: int | None, locale: str, *, over: bool = False
+    ) -> InlineKeyboardMarkup | None:
+        """What to do with the credits; `over`: nothing more."""
+        menu = button_to("☰ " + self._say("Menu", locale), Menu(action=MenuAction.HOME))
+        if order.waiting:
+            back = button_to("↩️ " + self._say("Back to my order", locale), BackToOrder(draft=order.waiting))
+            rows = [self._create(order, balance, locale) or [back]]
+        elif over:
+            return None
         else:
-            rows = [[_menu("🎬 " + self._say("Create a video", locale), MenuAction.CREATE)], [menu]]
-        return Shown("\n".join(parts), InlineKeyboardMarkup(inline_keyboard=rows))
+            rows = [[button_to("🎬 " + self._say("Create a video", locale), Menu(action=MenuAction.CREATE))]]
+        return InlineKeyboardMarkup(inline_keyboard=[*rows, [menu]])
 
     def _to_pay(self, ordered: PaymentOrdered, locale: str, link: Link) -> Shown:
         price = money_text(ordered.amount_minor, ordered.currency, locale)
@@ -104,24 +106,22 @@ class PaymentMessages:
         paid = self._say("I have paid", locale)
         rows = [
             [InlineKeyboardButton(text=self._say("Pay {price}", locale).format(price=price), url=link.url)],
-            [_button("✅ " + paid, CheckPayment(payment=link.payment).pack())],
-            [self._another(locale, link.back_to)],
+            [button_to("✅ " + paid, CheckPayment(payment=link.payment))],
+            [self._another(locale, link.waiting or "")],
         ]
         shown = f"💳 {self._what(ordered, locale)}\n{text}"
         return Shown(shown, InlineKeyboardMarkup(inline_keyboard=rows))
 
     def _once_more(self, parts: list[str], locale: str, link: Link) -> Shown:
-        rows = [[self._another(locale, link.back_to)]]
+        rows = [[self._another(locale, link.waiting or "")]]
         return Shown("\n".join(parts), InlineKeyboardMarkup(inline_keyboard=rows))
 
-    def _another(self, locale: str, back_to: str) -> InlineKeyboardButton:
-        return _button("🔄 " + self._say("Choose again", locale), TopUp(draft=back_to).pack())
+    def _another(self, locale: str, draft: str) -> InlineKeyboardButton:
+        return button_to("🔄 " + self._say("Choose again", locale), TopUp(draft=draft))
 
     def _what(self, ordered: PaymentOrdered, locale: str) -> str:
-        count = self._texts.gettext(
-            "{count} credit", "{count} credits", ordered.credits, locale=locale
-        ).format(count=ordered.credits)
-        return f"{count}: {money_text(ordered.amount_minor, ordered.currency, locale)}"
+        price = money_text(ordered.amount_minor, ordered.currency, locale)
+        return f"{self._credits(ordered.credits, locale)}: {price}"
 
     def _back(self, state: PaymentState, locale: str) -> list[str]:
         back = sum(received.refunded_minor for received in state.received)
@@ -133,17 +133,6 @@ class PaymentMessages:
     def _reason(self, link: Link, locale: str) -> str:
         nothing = self._say("Nothing was charged.", locale)
         return f"{self._say(_why(link.cancelled_for), locale)} {nothing}"
-
-    def _say(self, msgid: str, locale: str) -> str:
-        return self._texts.gettext(msgid, locale=locale)
-
-
-def _button(text: str, data: str) -> InlineKeyboardButton:
-    return InlineKeyboardButton(text=text, callback_data=data)
-
-
-def _menu(text: str, action: MenuAction) -> InlineKeyboardButton:
-    return _button(text, Menu(action=action).pack())
 
 
 def _why(reason: str) -> str:

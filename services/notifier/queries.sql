@@ -1,10 +1,12 @@
 -- name: bonuses_owe
--- Messages owed for an invitation's bonuses; one that is owed already stays as it is. $1 positions of their grants
+-- Messages owed for an invitation's bonuses and for what an operator gave; one that is owed already stays as it is.
+-- $1 positions of their grants
 INSERT INTO deliveries (job, kind, position, account, order_id, number, of_jobs, locale, refunded)
-SELECT invited, CASE WHEN account = invited THEN 'referred' ELSE 'referral' END, position, account, '', 1, 1, 'ru',
-       credits
+SELECT CASE given WHEN 'manual' THEN position::text ELSE invited END,
+       CASE WHEN given = 'manual' THEN 'grant' WHEN account = invited THEN 'referred' ELSE 'referral' END,
+       position, account, '', 1, 1, 'ru', credits
 FROM (
-    SELECT position, substr(stream, length('account-') + 1) AS account,
+    SELECT position, substr(stream, length('account-') + 1) AS account, data ->> 'kind' AS given,
            substr(data ->> 'reference', length('referral:') + 1) AS invited, (data ->> 'amount')::bigint AS credits
     FROM events WHERE position = ANY ($1)
 ) AS came
@@ -40,15 +42,17 @@ LEFT JOIN accounts a ON a.account = due.account
 LEFT JOIN drafts o ON o.draft = due.order_id
 LEFT JOIN texts t ON t.ref = o.brief
 LEFT JOIN order_jobs j ON j.job = due.job
-LEFT JOIN payment_links l ON l.payment = due.job AND due.kind IN ('paid', 'paid_again')
-LEFT JOIN drafts b ON b.draft = l.draft
-LEFT JOIN drafts w ON w.account = due.account AND NOT w.ordered AND due.kind IN ('ending', 'left', 'works')
+LEFT JOIN drafts w ON w.account = due.account AND NOT w.confirmed AND NOT w.ordered
+LEFT JOIN payment_links l ON l.payment = due.job AND due.kind = 'paid'
+LEFT JOIN status_messages s ON s.subject = 'payment' AND s.name = l.payment AND NOT s.abandoned
 LEFT JOIN model_circuits m ON m.model = o.model AND m.state <> 'available'
 WHERE d.job = due.job AND d.kind = due.kind
-RETURNING d.job, d.kind, d.position, d.account, d.order_id, d.number, d.of_jobs,
+RETURNING w.draft AS waiting, coalesce(w.version, 0) AS waiting_version,
+          CASE WHEN w.style <> '' AND w.shown = w.version THEN w.price * w.number ELSE 0 END AS waiting_price,
+          d.job, d.kind, d.position, d.account, d.order_id, d.number, d.of_jobs,
           coalesce(a.locale, d.locale) AS locale, d.refunded, d.error_class, d.blob, d.size_bytes, d.as_link,
           d.claims, d.attempts, d.unknown_sends, a.telegram_id AS chat_id, o.draft IS NOT NULL AS repeatable,
-          coalesce(w.draft, CASE WHEN NOT b.ordered THEN l.draft END, '') AS back_to,
+          CASE WHEN s.name IS NOT NULL THEN l.message_id END AS status_message, s.shown >= s.wanted AS status_shown,
           extract(epoch FROM d.owed_at)::float8 AS owed_at_s,
           extract(epoch FROM clock_timestamp() - d.owed_at)::float8 AS age_s,
           d.kind NOT IN ('ending', 'left') OR coalesce(
@@ -141,14 +145,28 @@ ON CONFLICT (job) DO UPDATE
 SET state = excluded.state, rendering_us = excluded.rendering_us, usual_s = excluded.usual_s,
     floor_percent = excluded.floor_percent, stars = excluded.stars
 
+-- name: offers_over
+-- Orders are placed: what was paid on the way to one offers it no more. $1 positions of JobQueued
+UPDATE status_messages s SET wanted = s.wanted + 1
+FROM payment_links l, events e
+WHERE e.position = ANY ($1) AND l.account = e.data ->> 'account' AND l.draft = e.data ->> 'order'
+  AND s.subject = 'payment' AND s.name = l.payment
+
 -- name: payment_links
--- Where payments are paid, the order to come back to, and why the provider said no. $1 payments
-SELECT l.payment, l.confirmation_url, CASE WHEN d.ordered THEN '' ELSE coalesce(l.draft, '') END AS back_to,
-       coalesce((SELECT e.data ->> 'reason' FROM events e
-                 WHERE e.stream = 'payment-' || l.payment AND e.type = 'PaymentCancelled'
-                 ORDER BY e.version DESC LIMIT 1), '') AS cancelled_for
-FROM payment_links l LEFT JOIN drafts d ON d.draft = l.draft
-WHERE l.payment = ANY ($1)
+-- Where payments are paid, the order in the making, which from now on is the one they are for, and why the provider said no.
+-- $1 payments
+UPDATE payment_links l SET draft = coalesce(w.draft, l.draft)
+FROM payment_links p
+LEFT JOIN drafts w ON w.account = p.account AND NOT w.confirmed AND NOT w.ordered
+LEFT JOIN drafts o ON o.draft = p.draft AND o.confirmed
+WHERE p.payment = ANY ($1) AND l.payment = p.payment
+RETURNING w.draft AS waiting, coalesce(w.version, 0) AS waiting_version,
+          CASE WHEN w.style <> '' AND w.shown = w.version THEN w.price * w.number ELSE 0 END AS waiting_price,
+          l.payment, l.confirmation_url,
+          coalesce((SELECT e.data ->> 'reason' FROM events e
+                    WHERE e.stream = 'payment-' || l.payment AND e.type = 'PaymentCancelled'
+                    ORDER BY e.version DESC LIMIT 1), '') AS cancelled_for,
+          o.draft IS NOT NULL AS over
 
 -- name: payments_owe
 -- Messages owed for money that came; one that is owed already stays as it is. $1 positions of PaymentSucceeded

@@ -24,8 +24,8 @@ from ledger.postgres import DATABASE_ERRORS
 from services.adapters.telegram.limits import TelegramLimits
 from services.adapters.telegram.send import UPLOAD_BYTES_MAX, classify, file_id_of
 from services.adapters.telegram.video_file import BlobFile, VideoFacts, read_facts, upload_timeout_s
-from services.notifier.deliveries import Deliveries, about, span_of
-from services.notifier.messages import Delivery, Messages, ends_soon
+from services.notifier.deliveries import Deliveries, Delivery, about, span_of
+from services.notifier.messages import Messages, ends_soon
 from services.notifier.metrics import DELIVERIES, SENDING
 from services.notifier.payment_messages import PaymentMessages
 from services.platform.backoff import backoff_s
@@ -36,6 +36,7 @@ logger = structlog.get_logger()
 
 CONCURRENCY: Final = 16
 SLOT_WAIT_S: Final = 3.0
+STATUS_WAIT_S: Final = 0.5
 GIVE_UP_S: Final = 3 * 24 * 3600.0
 """How long something that may still work is tried."""
 MISSING_GIVE_UP_S: Final = 600.0
@@ -120,6 +121,11 @@ class Sender:
     async def _deliver(self, delivery: Delivery) -> None:
         if delivery.chat_id is None:
             return await self._skip(delivery, "the account was erased")
+        if delivery.status_message is not None and not delivery.status_shown:
+            await self._deliveries.retry(delivery, STATUS_WAIT_S, None)
+            return None
+        if delivery.status_message is not None:  # one message per event: that one says it
+            return await self._record_sent(delivery, delivery.status_message, None)
         if delivery.unknown_sends >= 2:
             return await self._end(delivery, UNKNOWN_TWICE)
         if delivery.has_file and await self._blobs.size_bytes(delivery.blob) is None:
@@ -148,7 +154,7 @@ class Sender:
                 message = await self._send(delivery, delivery.chat_id, balance, facts)
         except Exception as error:
             return await self._failed(delivery, error)
-        return await self._record_sent(delivery, message)
+        return await self._record_sent(delivery, message.message_id, file_id_of(message))
 
     async def _send(
         self, delivery: Delivery, chat_id: int, balance: int | None, facts: VideoFacts
@@ -156,9 +162,9 @@ class Sender:
         if delivery.is_payment:
             shown = self._payments.received(delivery, balance)
             return await self._bot.send_message(chat_id, shown.text, reply_markup=shown.buttons)
-        buttons, answers = self._messages.buttons(delivery), _answers(delivery)
+        buttons, answers = self._messages.buttons(delivery, balance), _answers(delivery)
         silent = delivery.has_file and delivery.follows
-        if delivery.kind in ("referral", "referred"):
+        if delivery.kind in ("referral", "referred", "grant"):
             text = self._messages.bonus(delivery, balance)
         elif delivery.kind == "failure":
             text = self._messages.failure(delivery, balance)
@@ -199,10 +205,10 @@ class Sender:
     def _sends_link(self, delivery: Delivery) -> bool:
         return delivery.as_link or delivery.size_bytes > UPLOAD_BYTES_MAX
 
-    async def _record_sent(self, delivery: Delivery, message: Message) -> None:
+    async def _record_sent(self, delivery: Delivery, message_id: int, file_id: str | None) -> None:
         for attempt in range(_RECORD_TRIES):
             try:
-                first = await self._deliveries.sent(delivery, message.message_id, file_id_of(message))
+                first = await self._deliveries.sent(delivery, message_id, file_id)
             except DATABASE_ERRORS as error:
                 logger.warning("delivery_record_failed", error=repr(error))
                 await asyncio.sleep(backoff_s(attempt))

@@ -202,7 +202,9 @@ def payment_contents(pool: Pool, reader: LogReader, messages: PaymentMessages) -
             state = await reader.payment(status.name)
             if status.name in links and state.ordered is not None:
                 locale = status.locale or state.ordered.locale
-                shown[status.name] = messages.status(state, locale, links[status.name])
+                account = await reader.account(state.ordered.account) if state.succeeded else None
+                balance = None if account is None or account.broken else account.balance
+                shown[status.name] = messages.status(state, locale, links[status.name], balance)
         return shown
 
     return contents

@@ -29,6 +29,11 @@ class Price(msgspec.Struct, frozen=True):
     amount_minor: int
     currency: str
 
+    def per_video(self, credits: int, video_credits: int) -> "Price":
+        """Price of a video, rounded up to whole rubles or Stars."""
+        unit = 1 if self.currency == STARS else 100
+        return Price(-(-self.amount_minor * video_credits // (credits * unit)) * unit, self.currency)
+
 
 class Package(msgspec.Struct, frozen=True):
     """`credits` for a price per provider, living for `life_s` seconds; None: for ever.

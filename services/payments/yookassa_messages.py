@@ -31,7 +31,6 @@ _ORDER: Final = (
 """What of an order stands in a payment's metadata."""
 _RECEIPT: Final = ("vat_code", "payment_mode", "payment_subject")
 """What of a receipt stands there, in the order of `Receipt`."""
-_DESCRIPTION_MAX: Final = 128
 _EMAIL: Final = re.compile(r"[^\s@<>\"',;:()\\]{1,64}@[^\s@<>\"',;:()\\]{1,180}\.[^\s@<>\"',;:()\\.\d]{2,63}")
 _PHONE: Final = re.compile(r"\+?[\d\s()-]{11,25}")
 
@@ -63,7 +62,7 @@ def payment_words(
         "amount": amount_text(ordered.amount_minor),
         "capture": True,
         "confirmation": {"type": "redirect", "return_url": settings.payment_return},
-        "description": f"{ordered.line} ({payment})"[:_DESCRIPTION_MAX],
+        "description": ordered.line,
         "metadata": metadata(payment, ordered),
     }
     if settings.yookassa_receipts and contact:
@@ -78,7 +77,7 @@ def refund_words(
     words: dict[str, Any] = {
         "payment_id": intent.provider_payment,
         "amount": amount_text(intent.amount_minor),
-        "description": f"{ordered.line} ({intent.refund})"[:_DESCRIPTION_MAX],
+        "description": ordered.line,
         "metadata": {"system": SYSTEM, "refund": intent.refund},
     }
     if settings.yookassa_receipts and contact:

@@ -19,7 +19,7 @@ async def test_bought_credits_become_a_video(play: Play) -> None:
         assert (await browser.post(link, data={"action": "pay"})).status_code == 303
     if paid := chat.button("paid:"):  # gone already when the notification was faster
         await chat.tap(paid)
-    await chat.until(lambda chat: _says(chat, "Credits received: 5 credits"), ANSWER_S, "the credits")
+    await chat.until(lambda chat: _says(chat, "Paid\n5 credits"), ANSWER_S, "the credits")
     assert await seller.balance() == CREDITS + 5
 
     confirm = await seller.draft(play.product(seller))

@@ -50,6 +50,11 @@ def balance_text(balance: int) -> str:
     return _("Your balance: {balance}.").format(balance=credits_text(balance))
 
 
+def create_text(price: int) -> str:
+    """The button that places an order, on its card or beside money."""
+    return _("✅ Create for {price}").format(price=credits_text(price))
+
+
 def videos_text(number: int) -> str:
     return ngettext("{n} video", "{n} videos", number).format(n=number)
 

@@ -24,7 +24,6 @@ from services.bot.card_message import put, show
 from services.bot.context import BotContext
 from services.bot.replies import Conversation
 from services.bot.screens import card
-from services.bot.screens.menu import topup_button
 from services.bot.screens.refusals import paused_text, refused_text
 from services.generation.catalogue import Model
 from services.generation.prompts.styles import style_of
@@ -59,8 +58,10 @@ async def order(query: CallbackQuery, callback_data: Order, chat: Conversation) 
     if not (draft.confirmed or draft.ordered) and callback_data.version != draft.version:
         await chat.answer_tap(card.changed_text())
         await show(chat, draft)
-        return
-    await place(chat, draft)
+    else:
+        await place(chat, draft)
+    if query.message is not None and query.message.message_id != draft.message_id:  # it told of money
+        await chat.lead_back()  # to what the card says, unless it is ordered
 
 
 def priced(chat: Conversation, draft: Draft) -> Draft:
@@ -123,7 +124,7 @@ async def place(chat: Conversation, draft: Draft) -> None:
         await show(chat, draft, card.overloaded_text(late_s), card.tell_me(draft.draft))
         await chat.answer_tap(_("Very many orders right now."))
     elif (balance := await chat.balance()) < needed:
-        await show(chat, draft, card.short_text(needed, balance), topup_button(draft.draft))
+        await show(chat, draft, card.short_text(needed, balance))
         await chat.answer_tap(_("Not enough credits."))
     elif found := await chat.shop.moderation.findings(draft):
         await show(chat, draft, refused_text(draft, found), *card.repairs(draft, found))
@@ -165,7 +166,7 @@ async def _place(chat: Conversation, draft: Draft, tapped_ns: int) -> None:
     except InsufficientCreditsError:
         needed, balance = draft.price * draft.number, await chat.balance()
         if (reopened := await chat.shop.drafts.reopen(draft.draft)) is not None:
-            await show(chat, reopened, card.short_text(needed, balance), topup_button(draft.draft))
+            await show(chat, reopened, card.short_text(needed, balance))
         await chat.answer_tap(_("Not enough credits."))
         return
     except SalesPausedError as error:  # since we looked

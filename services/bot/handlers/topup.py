@@ -95,8 +95,15 @@ async def topup_for_order(query: CallbackQuery, callback_data: TopUp, chat: Conv
 
 
 async def offer_packages(chat: Conversation, draft: str) -> None:
-    balance = await chat.balance()
-    await chat.send_screen(screens.packages(chat.shop.checkout, balance, draft))
+    await chat.send_screen(await _packages(chat, draft))
+
+
+async def _packages(chat: Conversation, draft: str) -> Screen:
+    """The packages; an order in the making says how much it lacks."""
+    balance, waiting = await chat.balance(), await chat.shop.drafts.open(chat.person.account)
+    lacking = waiting.price * waiting.number - balance if waiting is not None else 0
+    price = chat.shop.model.price_credits
+    return screens.packages(chat.shop.checkout, balance, draft, lacking, price)
 
 
 @router.callback_query(Packages.filter())
@@ -104,8 +111,7 @@ async def packages_again(query: CallbackQuery, callback_data: Packages, chat: Co
     buying = (await chat.load_data()).buying
     if buying is not None and buying.payment == callback_data.payment:  # not another purchase's button
         await leave_contact(chat.state)
-    balance = await chat.balance()
-    await chat.edit_screen(screens.packages(chat.shop.checkout, balance, callback_data.draft))
+    await chat.edit_screen(await _packages(chat, callback_data.draft))
 
 
 @router.callback_query(Buy.filter())
@@ -240,8 +246,7 @@ async def i_have_paid(query: CallbackQuery, callback_data: CheckPayment, chat: C
 
 
 async def _not_sold(chat: Conversation, draft: str) -> None:
-    balance = await chat.balance()
-    await chat.edit_screen(screens.packages(chat.shop.checkout, balance, draft))
+    await chat.edit_screen(await _packages(chat, draft))
     await chat.answer_tap(_("This is no longer on offer. Please choose again."))
 
 

@@ -10,6 +10,7 @@ from services.accounts.drafts import Draft, View
 from services.adapters.telegram.callback_data import CardButton, MenuAction, Order, TellMe
 from services.adapters.telegram.order_labels import (
     QUOTED_CHARS,
+    create_text,
     credits_text,
     format_name,
     made_lines,
@@ -29,6 +30,7 @@ from services.bot.screens.menu import (
     home_button,
     keyboard,
     menu_button,
+    topup_button,
 )
 from services.generation.catalogue import load_catalogue
 from services.generation.prompts.styles import load_styles, style_of
@@ -59,8 +61,8 @@ def screen(draft: Draft, balance: int, note: str = "", *ways: InlineKeyboardButt
     view = None if note else view  # both together may be longer than a caption
     parts = [*_order(draft, balance), *([f"\n{note}"] if note else [])]
     if view is None:
-        return Screen("\n".join(parts), _main(draft, list(ways)))
-    asked, buttons = _VIEWS[view](draft)
+        return Screen("\n".join(parts), _main(draft, balance, list(ways)))
+    asked, buttons = _VIEWS[view](draft, balance)
     return Screen("\n".join([asked] if view == "styles" else [*parts, "", asked]), buttons)
 
 
@@ -85,12 +87,14 @@ def made(draft: Draft) -> str:
     return "".join(made_lines(sides, draft.seconds, draft.number))
 
 
-def _main(draft: Draft, ways: list[InlineKeyboardButton]) -> InlineKeyboardMarkup:
+def _main(draft: Draft, balance: int, ways: list[InlineKeyboardButton]) -> InlineKeyboardMarkup:
     rows = [[_view(draft, "styles", _("🎨 Choose a style"))]]
     if missing(draft) is None:
         rows = [[create(draft)]]
         mark = f"{style_mark(draft.style)} {style_name(draft.style)}"
         rows.append([_view(draft, "styles", mark)])
+    if (lacking := draft.price * draft.number - balance) > 0:
+        rows.append([topup_button(draft.draft, lacking)])
     rows += [
         *([ways] if ways else []),
         [
@@ -107,7 +111,7 @@ def _main(draft: Draft, ways: list[InlineKeyboardButton]) -> InlineKeyboardMarku
     return keyboard(*rows)
 
 
-def _styles(draft: Draft) -> tuple[str, InlineKeyboardMarkup]:
+def _styles(draft: Draft, balance: int) -> tuple[str, InlineKeyboardMarkup]:
     lines = [style_line(name) for name in load_styles()]
     buttons = [
         tap(draft, "style", name, f"{style_mark(name)} {style_name(name)}", chosen=name == draft.style)
@@ -117,32 +121,44 @@ def _styles(draft: Draft) -> tuple[str, InlineKeyboardMarkup]:
     return "\n".join([_("🎨 <b>Choose a style.</b>"), *lines]), keyboard(*rows, [_back(draft)])
 
 
-def _formats(draft: Draft) -> tuple[str, InlineKeyboardMarkup]:
+def _formats(draft: Draft, balance: int) -> tuple[str, InlineKeyboardMarkup]:
     formats = style_of(draft.style).formats
     rows = [[tap(draft, "format", f, format_name(f), chosen=f == draft.format)] for f in formats]
     text = _("📐 <b>Which format?</b> Vertical suits product cards and stories.")
     return text, keyboard(*rows, [_back(draft)])
 
 
-def _lengths(draft: Draft) -> tuple[str, InlineKeyboardMarkup]:
-    row = [
-        tap(draft, "seconds", str(s), seconds_text(s), chosen=s == draft.seconds)
-        for s in style_of(draft.style).seconds
-    ]
-    return _("⏱ <b>How long?</b> The price follows the length."), keyboard(row, [_back(draft)])
+def _lengths(draft: Draft, balance: int) -> tuple[str, InlineKeyboardMarkup]:
+    model = load_catalogue().model(draft.model)
+    rows = []
+    for seconds in style_of(draft.style).seconds:
+        price = draft.number * (model.price(seconds) if model is not None else 0)
+        text, chosen = _with_lack(seconds_text(seconds), price, balance), seconds == draft.seconds
+        rows.append([tap(draft, "seconds", str(seconds), text, chosen=chosen)])
+    return _("⏱ <b>How long?</b> The price follows the length."), keyboard(*rows, [_back(draft)])
 
 
-def _numbers(draft: Draft) -> tuple[str, InlineKeyboardMarkup]:
-    row = [tap(draft, "number", str(n), str(n), chosen=n == draft.number) for n in NUMBERS]
+def _numbers(draft: Draft, balance: int) -> tuple[str, InlineKeyboardMarkup]:
+    rows = []
+    for number in NUMBERS:
+        text = _with_lack(videos_text(number), draft.price * number, balance)
+        rows.append([tap(draft, "number", str(number), text, chosen=number == draft.number)])
     text = _("🔢 <b>How many videos?</b> Each comes out different. Tap, or write a number up to {most}.")
-    return text.format(most=NUMBER_MAX), keyboard(row, [_back(draft)])
+    return text.format(most=NUMBER_MAX), keyboard(*rows, [_back(draft)])
 
 
-def _photo(draft: Draft) -> tuple[str, InlineKeyboardMarkup]:
+def _with_lack(choice: str, price: int, balance: int) -> str:
+    """A choice, marked with what is missing for it."""
+    if price <= balance:
+        return choice
+    return _("{choice} · {missing} missing").format(choice=choice, missing=credits_text(price - balance))
+
+
+def _photo(draft: Draft, balance: int) -> tuple[str, InlineKeyboardMarkup]:
     return _("📷 <b>Now send another photo.</b> All else stays."), keyboard([_back(draft)])
 
 
-def _product(draft: Draft) -> tuple[str, InlineKeyboardMarkup]:
+def _product(draft: Draft, balance: int) -> tuple[str, InlineKeyboardMarkup]:
     text = _(
         "✍️ <b>Now describe the product.</b>\n"
         "What it is, whom it is for and what is special about it. A few sentences, up to {chars} characters."
@@ -151,7 +167,7 @@ def _product(draft: Draft) -> tuple[str, InlineKeyboardMarkup]:
     return text, keyboard(*rows)
 
 
-def _wishes(draft: Draft) -> tuple[str, InlineKeyboardMarkup]:
+def _wishes(draft: Draft, balance: int) -> tuple[str, InlineKeyboardMarkup]:
     if own_prompt(draft):
         text = _(
             "✏️ <b>Write your prompt.</b>\n"
@@ -168,7 +184,7 @@ def _wishes(draft: Draft) -> tuple[str, InlineKeyboardMarkup]:
     return text.format(chars=TEXT_CHARS_MAX), keyboard(*rows, [_back(draft)])
 
 
-_VIEWS: Final[dict[View, Callable[[Draft], tuple[str, InlineKeyboardMarkup]]]] = {
+_VIEWS: Final[dict[View, Callable[[Draft, int], tuple[str, InlineKeyboardMarkup]]]] = {
     "styles": _styles,
     "formats": _formats,
     "lengths": _lengths,
@@ -180,8 +196,8 @@ _VIEWS: Final[dict[View, Callable[[Draft], tuple[str, InlineKeyboardMarkup]]]] =
 
 
 def create(draft: Draft) -> InlineKeyboardButton:
-    text = _("✅ Create for {price}").format(price=credits_text(draft.price * draft.number))
-    return button(text, Order(draft=draft.draft, version=draft.version).pack())
+    data = Order(draft=draft.draft, version=draft.version).pack()
+    return button(create_text(draft.price * draft.number), data)
 
 
 def tap(draft: Draft, do: str, value: str, text: str, *, chosen: bool = False) -> InlineKeyboardButton:

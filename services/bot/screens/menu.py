@@ -56,9 +56,12 @@ def videos_button() -> InlineKeyboardButton:
     return menu_button(_("🎞 My videos"), MenuAction.VIDEOS)
 
 
-def topup_button(draft: str = "") -> InlineKeyboardButton:
-    """To the packages; `draft`: the order to come back to."""
-    return button(_("💳 Top up"), TopUp(draft=draft).pack())
+def topup_button(draft: str = "", lacking: int = 0) -> InlineKeyboardButton:
+    """To the packages; `draft`: the order to come back to, and the credits it lacks."""
+    text = _("💳 Top up")
+    if lacking:
+        text = _("💳 Top up · {missing} missing").format(missing=credits_text(lacking))
+    return button(text, TopUp(draft=draft).pack())
 
 
 def home_button() -> InlineKeyboardButton:

@@ -1,9 +1,11 @@
 """Screens on the way to a payment, localized; from then on the notifier tells."""
 
+from collections.abc import Iterable
+from fractions import Fraction
 from typing import Final
 
 from aiogram.types import InlineKeyboardButton
-from aiogram.utils.i18n import get_i18n, ngettext
+from aiogram.utils.i18n import get_i18n
 from aiogram.utils.i18n import gettext as _
 
 from events.payment import Provider
@@ -12,37 +14,53 @@ from services.adapters.telegram.order_labels import credits_text
 from services.bot.chat_state import Buying
 from services.bot.checkout import Checkout
 from services.bot.inputs import quote
+from services.bot.screens.labels import days_text
 from services.bot.screens.menu import Screen, button, cabinet_button, keyboard
-from services.payments.packages import Package, money_text
+from services.payments.packages import Package, Price, money_text
 
 _DAY_S: Final = 86_400
 
 
-def packages(checkout: Checkout, balance: int, draft: str) -> Screen:
-    locale = get_i18n().current_locale
+def packages(checkout: Checkout, balance: int, draft: str, lacking: int, video_credits: int) -> Screen:
+    """The packages. `lacking`: credits for the order `draft`; `video_credits`: what one video costs."""
+    parts = [_("💳 <b>Top up</b>\nYour balance: {balance}.").format(balance=credits_text(balance))]
+    if lacking > 0:
+        parts[0] += " " + _("Your order needs {missing} more.").format(missing=credits_text(lacking))
     rows = []
     for package in checkout.packages:
-        prices = [money_text(p.amount_minor, p.currency, locale) for p in checkout.prices(package).values()]
-        text = f"{credits_text(package.credits)} · {' / '.join(prices)}"
-        rows.append([button(text, Buy(package=package.id, draft=draft).pack())])
-    text = _("💳 <b>Top up</b>\nYour balance: {balance}. Choose a package:")
-    return Screen(text.format(balance=credits_text(balance)), keyboard(*rows, [_way_back(draft)]))
+        credits, prices = credits_text(package.credits), checkout.prices(package).values()
+        data = Buy(package=package.id, draft=draft).pack()
+        rows.append([button(f"{credits} · {_either(prices)}", data)])
+        each = _either([price.per_video(package.credits, video_credits) for price in prices])
+        line = _("• <b>{credits}</b>: {price} per video").format(credits=credits, price=each)
+        if percent := _saving_percent(checkout, package):
+            line += ", " + _("you save {percent} %").format(percent=percent)
+        parts.append(line)
+    return Screen("\n".join(parts), keyboard(*rows, [_way_back(draft)]))
+
+
+def _saving_percent(checkout: Checkout, package: Package) -> int:
+    """Saving on a credit against the dearest package, by its first price."""
+    provider = next(iter(checkout.prices(package)))
+    sold = [(other.credits, checkout.prices(other).get(provider)) for other in (package, *checkout.packages)]
+    each = [Fraction(price.amount_minor, credits) for credits, price in sold if price is not None]
+    return int((1 - each[0] / max(each)) * 100)
+
+
+def _either(prices: Iterable[Price]) -> str:
+    locale = get_i18n().current_locale
+    return " / ".join(money_text(price.amount_minor, price.currency, locale) for price in prices)
 
 
 def how_to_pay(checkout: Checkout, package: Package, draft: str) -> Screen:
-    locale = get_i18n().current_locale
     parts = [f"🧾 <b>{credits_text(package.credits)}</b>"]
     if package.life_s is not None:
-        days = package.life_s // _DAY_S
-        parts.append(
-            ngettext(
-                "Valid for {n} day after the payment.", "Valid for {n} days after the payment.", days
-            ).format(n=days)
-        )
+        days = days_text(package.life_s / _DAY_S)
+        parts.append(_("Valid for {days} after the payment.").format(days=days))
     parts.append(_("How would you like to pay?"))
     rows = []
     for provider, price in checkout.prices(package).items():
-        text = _way(provider).format(price=money_text(price.amount_minor, price.currency, locale))
+        text = _way(provider).format(price=_either([price]))
         rows.append([button(text, PayBy(provider=provider, package=package.id, draft=draft).pack())])
     rows.append([button(_("◀️ Other packages"), Packages(draft=draft).pack())])
     return Screen("\n".join(parts), keyboard(*rows))

@@ -13,8 +13,8 @@ from services.sandbox.yookassa import payments
 from services.sandbox.yookassa.errors import YooError
 
 _ENDED = {
-    "succeeded": "Оплачено",
-    "canceled": "Платёж отменён",
+    "succeeded": "Оплачено. Вернитесь в чат: кредиты уже там.",
+    "canceled": "Платёж не прошёл, деньги не списаны. Вернитесь в чат и попробуйте ещё раз.",
 }
 
 
@@ -53,15 +53,13 @@ def _payment(ctx: Context, request: web.Request) -> payments.Payment:
 
 def _page(payment: payments.Payment) -> web.Response:
     shown = payment.shown
-    reason = shown.get("cancellation_details", {}).get("reason", "")
-    ended = " ".join(filter(None, (_ENDED.get(payment.status, ""), f"({reason})" if reason else "")))
+    ended = _ENDED.get(payment.status, "")
     rubles, _, kopecks = shown["amount"]["value"].partition(".")
     text = Template(resources.files(__package__).joinpath("checkout.html").read_text(encoding="utf-8"))
     page = text.substitute(
         amount=f"{int(rubles):,}".replace(",", "\u00a0") + f",{kopecks}\u00a0₽",
         description=html.escape(shown.get("description", "")),
-        id=html.escape(payment.id),
-        ended=html.escape(ended),
+        ended=ended,
         buttons_hidden="hidden" if ended else "",
         ended_hidden="" if ended else "hidden",
     )

@@ -28,7 +28,7 @@ from tests.integration.ledger.tampering import project
 from tests.integration.services.notifier.conftest import NewNotifier, Notifier, row
 from tests.support.order_fixture import OrderFixture, Seller
 from tests.support.stored_draft import store_draft
-from tests.support.telegram import ScriptedTelegram, refusal
+from tests.support.telegram import ScriptedTelegram, Shown, refusal
 
 if TYPE_CHECKING:
     Pool = asyncpg.Pool[asyncpg.Record]
@@ -55,6 +55,11 @@ async def with_ends(studio: OrderFixture, *days: float) -> Seller:
     return seller
 
 
+def reminded(telegram: ScriptedTelegram, seller: Seller) -> list[Shown]:
+    """What the seller was sent, beside that support gave credits."""
+    return [shown for shown in telegram.sent(seller.chat_id) if "from support" not in shown.text]
+
+
 async def left(studio: OrderFixture, seller: Seller, draft: str, hours: float = 4, **changes: Any) -> Draft:
     """An order at its card, last touched so long ago."""
     made = Draft(draft, seller.account, seller.chat_id, "photos/p.jpg", f"b-{draft}", Brief("cup"), **changes)
@@ -75,10 +80,10 @@ async def test_what_ends_is_told_once_a_day_and_only_by_day(
     await notifier.run()
     assert await remind(studio) == 0
     await notifier.run()
-    (shown,) = telegram.sent(seller.chat_id)
+    (shown,) = reminded(telegram, seller)
     for number, days in ((4, 1), (2, 7)):
         assert f"{number} credits: {(NOON + timedelta(days)).day} " in shown.text
-    assert shown.buttons[-1] == Switch(on=False).pack() and telegram.sent(other.chat_id) == []
+    assert shown.buttons[-1] == Switch(on=False).pack() and reminded(telegram, other) == []
 
 
 async def test_days_that_were_missed_are_not_made_up_for(studio: OrderFixture, pool: "Pool") -> None:
@@ -99,7 +104,7 @@ async def test_an_order_left_at_its_card_is_told_of_once_ever_and_kept(
         await left(studio, await studio.seller(), draft, **cast(Any, changes))
     assert sum(await asyncio.gather(remind(studio), remind(studio))) == 1
     await notifier.run()
-    (shown,) = telegram.sent(seller.chat_id)
+    (shown,) = reminded(telegram, seller)
     assert shown.buttons == [BackToOrder(draft="d1").pack(), Switch(on=False).pack()]
     (call,) = telegram.called("sendMessage", seller.chat_id)
     assert f'"message_id":{card}' in call.fields["reply_parameters"].replace(" ", "")
@@ -174,7 +179,7 @@ async def test_what_is_no_longer_so_when_it_is_sent_is_not_sent(
     await between(pool, seller, settings, studio, telegram)
     await notifier.send()
     (told,) = await pool.fetch("SELECT state, position FROM deliveries WHERE kind = $1", kind)
-    assert (told["state"], told["position"], telegram.sent(seller.chat_id)) == ("skipped", 0, [])
+    assert (told["state"], told["position"], reminded(telegram, seller)) == ("skipped", 0, [])
 
 
 async def test_topped_up_in_between_is_told_with_what_is_true_then(
@@ -184,7 +189,7 @@ async def test_topped_up_in_between_is_told_with_what_is_true_then(
     await remind(studio)
     await studio.ledger.execute(c.GrantCredits(seller.account, 7, "manual", "x", None, at_us(5)), key="more")
     await notifier.send()
-    (shown,) = telegram.sent(seller.chat_id)
+    (shown,) = reminded(telegram, seller)
     assert "2 credits" in shown.text and "7 credits" in shown.text
 
 
@@ -229,7 +234,7 @@ async def test_who_asked_is_told_once_when_a_model_is_well_and_paid_for(
     await studio.ledger.execute(ResumeSales(actor="login:neurocards_operator", reason="x"), key="resume")
     assert sum([await notices.run_once(), await notices.run_once()]) == 1
     await notifier.send()
-    (shown,) = telegram.sent(seller.chat_id)
+    (shown,) = reminded(telegram, seller)
     assert shown.buttons[0] == Repair(draft=order.order_id, part="").pack() and "made again" in shown.text
     await asks(pool, seller, order.order_id)
     assert await notices.run_once() == 0, "the same tap once more"
@@ -270,7 +275,7 @@ async def test_a_reminder_that_waits_keeps_no_video_back_and_one_of_an_event_sta
     order = await studio.order(seller)
     await studio.finish(order.jobs[0], b"the film")
     await notifier.run()
-    (shown,) = telegram.sent(seller.chat_id)
+    (shown,) = reminded(telegram, seller)
     assert shown.video == b"the film"
     position = (await row(pool, order.jobs[0]))["position"]
     with pytest.raises(asyncpg.UniqueViolationError):

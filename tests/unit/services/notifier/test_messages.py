@@ -12,7 +12,8 @@ from msgspec.structs import replace
 
 from ledger.accounts.lots import Lot
 from services.generation.error_classes import POLICIES, ErrorClass
-from services.notifier.messages import Delivery, Messages, StatusLine, What, ends_soon, notifier_texts
+from services.notifier.deliveries import Delivery
+from services.notifier.messages import Messages, StatusLine, What, ends_soon, notifier_texts
 from services.platform.file_links import FileLinks
 from services.platform.i18n import LOCALES, MOSCOW, read_catalogue
 from services.platform.settings import load_settings
@@ -25,7 +26,8 @@ CLASSES = get_args(ErrorClass)
 VIDEO = Delivery(
     job="j1", kind="video", position=9, account="a1", order_id="o1", number=1, of_jobs=1, locale="ru",
     refunded=0, error_class="", blob="videos/v.mp4", size_bytes=5, as_link=False, claims=1, attempts=0,
-    unknown_sends=0, chat_id=5, repeatable=True, back_to="", owed_at_s=1_000.0, age_s=0.0,
+    unknown_sends=0, chat_id=5, repeatable=True, waiting=None, waiting_version=0,
+    waiting_price=0, status_message=None, status_shown=None, owed_at_s=1_000.0, age_s=0.0,
 )  # fmt: skip
 
 WHAT = What("o1", "ru", "a red mug", "unboxing", "9:16", 5)
@@ -299,9 +301,9 @@ def test_reminders_in_both_languages_lead_on_and_can_be_switched_off(messages: M
     assert "• 1 кредит: 2 декабря\n• 5 кредитов: 8 декабря" in messages.reminder(ending, ends)
     assert "• 1 credit: 2 December" in messages.reminder(replace(ending, locale="en"), ends)
     assert data(messages, ending) == ["menu:create", "remind:0"]
-    assert data(messages, replace(ending, back_to="d1")) == ["backto:d1", "remind:0"]
-    left, works = (replace(VIDEO, kind=kind, back_to="d1") for kind in ("left", "works"))
+    assert data(messages, replace(ending, waiting="d1")) == ["backto:d1", "remind:0"]
+    left, works = (replace(VIDEO, kind=kind, waiting="d1") for kind in ("left", "works"))
     assert "заказ ждёт" in messages.reminder(left, {}) and "снова" in messages.reminder(works, {})
     assert data(messages, left) == ["backto:d1", "remind:0"]
     assert data(messages, works) == ["backto:d1", "menu:home"], "asked for: nothing to switch off"
-    assert data(messages, replace(works, back_to="")) == ["repair:o1:", "menu:home"]
+    assert data(messages, replace(works, waiting=None)) == ["repair:o1:", "menu:home"]

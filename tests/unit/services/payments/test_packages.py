@@ -68,3 +68,9 @@ def test_a_wrong_file_says_what_is_wrong(tmp_path: Path, text: str, says: str) -
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="PAYMENT_PACKAGES_FILE: cannot be read"):
         load_packages(load_settings(payment_packages_file=tmp_path / "none.toml"))
+
+
+def test_what_a_video_costs_is_rounded_up_to_whole_rubles_and_stars() -> None:
+    assert Price(179_000, "RUB").per_video(30, 1) == Price(6_000, "RUB")
+    assert Price(179_000, "RUB").per_video(30, 2) == Price(12_000, "RUB")
+    assert Price(1_380, "XTR").per_video(31, 1) == Price(45, "XTR")

@@ -5,15 +5,14 @@ from collections import Counter
 
 from ledger import commands as c
 from ledger.log.ledger import Ledger
-from services.adapters.telegram.callback_data import BackToOrder, Order
+from services.adapters.telegram.callback_data import Order
 from services.platform.database import create_pool
 from services.platform.settings import load_settings
 from services.rehearsal.chat_client import Button, open_http
 from tests.integration.services.bot.checkout.buyer import BY_YOOKASSA, CHECK, TOPUP, Buyer
-from tests.integration.services.bot.people import BotWorld
+from tests.integration.services.bot.people import WAIT_S, BotWorld
 from tests.support.waiting import eventually
 
-BACK = BackToOrder.__prefix__ + ":"
 ORDER = Order.__prefix__ + ":"
 
 
@@ -27,7 +26,7 @@ async def test_paid_with_one_look_and_told_once(buyer: Buyer) -> None:
     assert "No payment has arrived" in await tell(buyer)
     await buyer.at_the_page()
     await eventually(lambda: _paid(buyer), what="an answer that it is paid")
-    words = await buyer.hears("Credits received: 5 credits")
+    words = await buyer.hears("Paid\n5 credits")
     assert "Your balance: 7 credits." in words
     await buyer.hears("Paid")
     assert await buyer.bought() == [5]
@@ -47,7 +46,7 @@ async def test_twenty_taps_are_one_or_two_looks_and_one_grant(buyer: Buyer, worl
     answers = await asyncio.gather(*(buyer.chat.tap(button, wait_s=60) for _ in range(20)))
     assert Counter((answer or {}).get("text", "") for answer in answers).most_common(1)[0][0].startswith("✅")
     assert await _reads(world) - reads <= 2
-    await buyer.hears("Credits received")
+    await buyer.hears("Paid\n5 credits")
     assert await buyer.bought() == [5]
 
 
@@ -73,11 +72,11 @@ async def test_a_declined_card_is_told_and_brings_nothing(buyer: Buyer) -> None:
     await buyer.sees(CHECK)
     await buyer.at_the_page()
     await tell(buyer)
-    await buyer.hears("Credits received: 5 credits")
+    await buyer.hears("Paid\n5 credits")
     assert await buyer.bought() == [5]
 
 
-async def test_short_of_credits_leads_to_the_packages_and_back_to_the_same_order(buyer: Buyer) -> None:
+async def test_short_of_credits_leads_to_packages_and_the_payment_on_with_the_order(buyer: Buyer) -> None:
     confirm = await buyer.to_confirm()
     draft = Order.unpack(confirm.data).draft
     await spend_all(buyer)
@@ -87,12 +86,13 @@ async def test_short_of_credits_leads_to_the_packages_and_back_to_the_same_order
     await buyer.sees(CHECK)
     await buyer.at_the_page()
     await tell(buyer)
-    await buyer.hears("Credits received")
-    await buyer.press(f"{BACK}{draft}")
-    words = await buyer.hears("Your video")
-    assert "A red mug" in words
-    await buyer.press(f"{ORDER}{draft}")
+    await buyer.hears("Paid\n5 credits")
+    offered = await buyer.sees(f"{ORDER}{draft}")
+    assert offered.message_id != confirm.message_id, "where the payment is"
+    assert await buyer.tap(offered) == "✅ Accepted: 1 video, 1 credit charged."
     await eventually(lambda: _charged(buyer), what="the order's charge")
+    both = (offered.message_id, confirm.message_id)
+    await buyer.chat.until(lambda _: not any(map(buyer.buttons, both)), WAIT_S, "no buttons of the order")
 
 
 async def _charged(buyer: Buyer) -> bool:

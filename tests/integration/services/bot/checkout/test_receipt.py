@@ -36,7 +36,7 @@ async def test_the_receipts_address_is_asked_for_and_kept_out_of_the_ledger(
     await buyer.sees(CHECK)
     await buyer.at_the_page()
     await tell(buyer)
-    await buyer.hears("Credits received: 5 credits")
+    await buyer.hears("Paid\n5 credits")
     assert await buyer.bought() == [5]
     rows = await strict.rows(
         "SELECT request::text FROM payment_requests WHERE request::text LIKE $1", f"%{AS_SENT}%"

@@ -34,7 +34,7 @@ async def test_an_invoice_is_paid_and_told(buyer: Buyer) -> None:
     invoice = await buyer.order_by_stars()
     assert invoice["invoice"]["currency"] == "XTR" and invoice["invoice"]["total_amount"] == 300
     assert (await buyer.pay_stars(invoice))["state"] == "paid"
-    words = await buyer.hears("Credits received: 5 credits")
+    words = await buyer.hears("Paid\n5 credits")
     assert "Your balance: 7 credits." in words
     (succeeded,) = await buyer.events("PaymentSucceeded")
     message = await buyer.charge()
@@ -95,7 +95,7 @@ async def test_an_invoice_paid_in_a_group_is_settled_and_told(
     sender = {"owner": buyer.as_sender()["from"], "anonymous": ANONYMOUS, "nobody": None}[who]
     first = FIRST_UPDATE + 40 + 2 * ["owner", "anonymous", "nobody"].index(who)
     await told_in_a_group(world, first, buyer, sender)
-    await buyer.hears("Credits received: 5 credits")
+    await buyer.hears("Paid\n5 credits")
     assert await buyer.bought() == [5]
     await told_in_a_group(world, first + 1, buyer, sender, "refunded")
     await eventually(lambda: _revoked(buyer, 5), 15, what="revoked credits")
@@ -106,7 +106,7 @@ async def test_who_pays_anothers_invoice_is_told_so_and_the_owner_has_the_credit
 ) -> None:
     await buyer.order_by_stars()
     await told_in_a_group(world, FIRST_UPDATE + 50, buyer, other_buyer.as_sender()["from"])
-    await buyer.hears("Credits received: 5 credits")
+    await buyer.hears("Paid\n5 credits")
     await other_buyer.hears("somebody else's invoice")
     assert (await buyer.bought(), await other_buyer.bought()) == ([5], [])
     assert "paid_by_another" in world.bot.log
@@ -134,7 +134,7 @@ async def test_another_charge_of_one_invoice_is_a_second_grant_and_an_alarm(
 ) -> None:
     """It should be refused before; but what was taken is credited."""
     await buyer.pay_stars(await buyer.order_by_stars())
-    await buyer.hears("Credits received")
+    await buyer.hears("Paid\n5 credits")
     update_id, message = paid_message(
         await buyer.charge(), FIRST_UPDATE + 20, telegram_payment_charge_id=f"stx-again-{buyer.chat.user_id}"
     )
@@ -199,7 +199,7 @@ async def test_a_bot_killed_between_payment_and_grant_loses_nothing(buyer: Buyer
     finally:
         await holder.close()
     world.bot.start(wait_s=60)
-    await buyer.hears("Credits received: 5 credits")
+    await buyer.hears("Paid\n5 credits")
     assert await buyer.bought() == [5]
 
 

@@ -286,3 +286,39 @@ async def test_a_purchases_other_packages_leave_only_that_purchase(person: Perso
     assert await person.context.get_state() == Awaiting.contact.state
     await person.tap(b.Packages(draft="", payment="p" * 24).pack())
     assert await person.context.get_state() is None
+
+
+async def test_an_order_that_money_came_for_is_created_from_that_message(person: Person) -> None:
+    """Its button is the card's own; one that is older leads back to the card and charges nothing."""
+    await person.making()
+    assert "changed since" in await person.tap(b.Order(draft="d1", version=2).pack(), message_id=77)
+    assert person.orders == [] and "waits here" in person.said[-1]
+    assert person.session.of(EditMessageReplyMarkup)[-1].message_id == 77
+    said = len(person.said)
+    assert "Accepted" in await person.tap(b.Order(draft="d1", version=3).pack(), message_id=77)
+    assert len(person.orders) == 1 and len(person.said) == said, "the card says it"
+    assert "placed already" in await person.tap(b.Order(draft="d1", version=3).pack(), message_id=77)
+    assert len(person.orders) == 1
+    person.drafts.clear()
+    assert "no longer there" in await person.tap(CREATE, message_id=77)
+
+
+async def test_what_cannot_be_afforded_says_what_is_missing(person: Person) -> None:
+    await person.making(number=3)  # of two credits
+    await person.press("view", "numbers")
+    markup: Any = person.session.of(EditMessageCaption)[-1].reply_markup
+    texts = [key.text for row in markup.inline_keyboard for key in row]
+    assert texts[:4] == [
+        "1 video", "2 videos", "✓ 3 videos · 1 credit missing", "5 videos · 3 credits missing"
+    ]  # fmt: skip
+    await person.press("view", "lengths")
+    markup = person.session.of(EditMessageCaption)[-1].reply_markup
+    assert markup.inline_keyboard[1][0].text == "10 s · 4 credits missing"
+    await person.press("view", "")
+    markup = person.session.of(EditMessageCaption)[-1].reply_markup
+    topup = next(key for row in markup.inline_keyboard for key in row if key.callback_data == "topup:d1")
+    assert topup.text == "💳 Top up · 1 credit missing"
+    await person.tap("topup:d1")
+    assert "Your order needs 1 credit more." in person.said[-1]
+    assert "• <b>5 credits</b>: 78\u00a0₽ / 60\u00a0⭐ per video\n" in person.said[-1]
+    assert "• <b>30 credits</b>: 60\u00a0₽ / 46\u00a0⭐ per video, you save 23 %" in person.said[-1]
