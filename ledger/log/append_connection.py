@@ -1,7 +1,7 @@
 """Connection to append over: calls `ledger.append` and `ledger.begin_append`, and reads streams.
 
-What each outcome means is written in docs/decisions/log-door.md. Columns travel as one text each, joined by
-the unit separator: encoding thousands of array elements one by one costs more than the insert.
+What each outcome means is written in docs/decisions/log-door.md. Columns of text travel as one, joined by
+the unit separator: encoding thousands of texts one by one costs more than the insert.
 """
 
 import asyncio
@@ -129,19 +129,20 @@ class AppendConnection:
     ) -> Outcome:
         """Send a decided batch; only the outcome `ok` means that it stands."""
         rows = decided.rows
+        versions = {**{row.stream: 0 for row in rows if row.version == 1}, **reads}
+        places = {stream: place for place, stream in enumerate(versions, 1)}
         return await self._call(
             "append",
             [cursor.position for cursor in cursors],
             [cursor.hash for cursor in cursors],
             decided.now_us,
             *self._clock.others_us(),
-            SEPARATOR.join(reads),
-            SEPARATOR.join(map(str, reads.values())),
+            SEPARATOR.join(versions),
+            list(versions.values()),
             SEPARATOR.join([pending.key for pending in batch]),
             b"".join([pending.body_hash for pending in batch]),
-            SEPARATOR.join(map(str, decided.counts)),
-            SEPARATOR.join([row.stream for row in rows]),
-            SEPARATOR.join([str(row.version) for row in rows]),
+            decided.counts,
+            [places[row.stream] for row in rows],
             SEPARATOR.join([row.type for row in rows]),
             SEPARATOR.join([row.data for row in rows]),
         )
@@ -168,6 +169,10 @@ class AppendConnection:
 
     async def rollback(self) -> None:
         await self._answer(self._connection.execute("ROLLBACK"))
+
+    async def notify(self) -> None:
+        """Wake who listens. Not in an append: a full queue fails every commit."""
+        await self._answer(self._connection.execute(query("notify")))
 
     async def head(self) -> Cursor:
         row = await self._answer(self._connection.fetchrow(query("head")))

@@ -9,6 +9,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from hashlib import sha256
+from math import ceil
 from typing import Any
 
 import structlog
@@ -24,8 +25,8 @@ from ledger.log.clock import LogClock
 logger = structlog.get_logger()
 
 KEY_CHARS_MAX = 200
-OVERLAP_MIN = 16
-"""From so many commands on, some are decided while others are being written."""
+OVERLAP_ROWS_MIN = 32
+"""From so many rows on, as many as commands made last, some are decided while others are being written."""
 
 _EXAMINED_MAX = 2_000
 
@@ -53,6 +54,7 @@ class Appender:
         self._wake = asyncio.Event()
         self._writer = BatchWriter(database_url, clock, notify, batch_max, give_up_s)
         self._flights: deque[Flight] = deque()
+        self._rows_a_command = 1.0
         self._task: asyncio.Task[None] | None = None
         self._closing = False
 
@@ -117,11 +119,12 @@ class Appender:
         read: who wrote it meanwhile makes them stale. Of many commands half: the rest is decided meanwhile.
         """
         flying = [pending for flight in self._flights for pending in flight.batch]
-        if flying and len(self._queue) < OVERLAP_MIN:
+        least = ceil(OVERLAP_ROWS_MIN / self._rows_a_command)
+        if flying and len(self._queue) < least:
             return []
         room = min(len(self._queue), self._batch_max)
-        if room + len(flying) >= 2 * OVERLAP_MIN:
-            room = min(room, max((room + len(flying)) // 2, OVERLAP_MIN))
+        if room + len(flying) >= 2 * least:
+            room = min(room, max((room + len(flying)) // 2, least))
         keys = {pending.key for pending in flying}
         streams = {stream for pending in flying for stream in pending.reads} - {SALES_STREAM}
         taken: list[Pending] = []
@@ -148,4 +151,5 @@ class Appender:
             return
         flight.outcome.add_done_callback(lambda _: self._wake.set())
         self._flights.append(flight)
+        self._rows_a_command = max(1.0, len(flight.decided.rows) / len(flight.batch))
         self._queue.extendleft(reversed(batch[len(flight.batch) :]))

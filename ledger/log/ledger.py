@@ -7,6 +7,8 @@ from contextlib import suppress
 import msgspec
 
 from ledger.commands import Command
+from ledger.errors import LedgerError
+from ledger.log.append_connection import AppendConnection
 from ledger.log.appender import Appender
 from ledger.log.batch import Receipt
 from ledger.log.clock import LogClock
@@ -45,10 +47,12 @@ class Ledger:
         self, database_url: str, pool: Pool, *, witness: Callable[[], int | None] = lambda: None
     ) -> None:
         self.read = LogReader(pool)
+        self._database_url = database_url
         self._clock = LogClock(witness)
         self._appender = Appender(database_url, self._clock, self._notify)
         self._appended = asyncio.Event()
         self._notifying: asyncio.Task[None] | None = None
+        self._notifier: AppendConnection | None = None
 
     async def __aenter__(self) -> "Ledger":
         await self._appender.start()
@@ -58,6 +62,8 @@ class Ledger:
         await self._appender.close()
         if self._notifying is not None:
             await asyncio.wait([self._notifying])
+        if self._notifier is not None:
+            await self._notifier.close()
 
     async def execute(self, command: Command, *, key: str) -> Receipt:
         """Execute the command with its idempotency key; its receipt once durable.
@@ -98,6 +104,9 @@ class Ledger:
     async def _send_notify(self) -> None:
         while self._appended.is_set():
             self._appended.clear()
-            with suppress(*DATABASE_ERRORS):  # who misses the hint polls
-                await self.read.pool.execute(query("notify"))
+            with suppress(LedgerError, *DATABASE_ERRORS):  # who misses the hint polls
+                # Not the pool's: to give one back there costs four statements more.
+                if self._notifier is None or self._notifier.closed:
+                    self._notifier = await AppendConnection.open(self._database_url, self._clock)
+                await self._notifier.notify()
             await asyncio.sleep(_NOTIFY_S)

@@ -1,7 +1,7 @@
 -- name: append
 -- One batch, judged and written under the lock (ledger/migrations/0002_append.sql). Parameters as there.
 SELECT outcome, position, hash, at_us, believed_us, detail::text
-FROM ledger.append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
+FROM ledger.append($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
 
 -- name: begin_append
 -- Takes the lock in a transaction and tells what is new. Parameters as in ledger/migrations/0002_append.sql.
@@ -56,7 +56,7 @@ WHERE old.version < excluded.version OR old.format <> excluded.format
 
 -- name: notify
 -- Wake who listens.
-SELECT pg_notify('neurocards_events', '')
+NOTIFY neurocards_events
 
 -- name: open_jobs
 -- Unfinished jobs in the order they were queued. $1 after this position, $2 up to this one, $3 at most so many

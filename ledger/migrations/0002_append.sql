@@ -198,7 +198,7 @@ BEGIN
     IF current_setting('synchronous_commit') NOT IN ('on', 'remote_apply') THEN
         PERFORM set_config('synchronous_commit', 'on', true);  -- a pooler may have kept another client's
     END IF;
-    IF (SELECT rolsuper FROM pg_roles WHERE rolname = session_user) THEN
+    IF has_parameter_privilege(session_user, 'data_directory', 'ALTER SYSTEM') THEN  -- asks in a tenth of a query's time
         RAISE EXCEPTION 'a superuser cannot append: log in as one of the roles in ledger.event_rights'
             USING ERRCODE = 'insufficient_privilege';
     END IF;
@@ -210,13 +210,14 @@ BEGIN
         hash := decode(repeat('00', 32), 'hex');
         head_us := 0;
     END IF;
-    IF (p_cursors = ARRAY["position"] AND p_cursor_hashes = ARRAY[hash]) IS DISTINCT FROM true AND EXISTS (
-        SELECT FROM unnest(p_cursors, p_cursor_hashes) AS c (position, hash)
-        -- A subselect and no join: one that is planned while the log is empty would read it all each time.
-        WHERE c.hash IS DISTINCT FROM (SELECT e.hash FROM public.events e WHERE e.position = c.position)
-    ) THEN
-        outcome := 'back';
-        RETURN;
+    IF (p_cursors = ARRAY["position"] AND p_cursor_hashes = ARRAY[hash]) IS DISTINCT FROM true THEN
+        IF EXISTS (
+            SELECT FROM unnest(p_cursors, p_cursor_hashes) AS c (position, hash)
+            WHERE c.hash IS DISTINCT FROM (SELECT e.hash FROM public.events e WHERE e.position = c.position)
+        ) THEN
+            outcome := 'back';
+            RETURN;
+        END IF;
     END IF;
     clock_us := ledger.clock();
     verdict := ledger.judge_time(clock_us, head_us, p_wall_us, p_witness_us);
@@ -260,19 +261,6 @@ BEGIN
     END LOOP;
     RETURN json_build_object('events', array_to_json(events), 'missing', to_json(missing));
 END $$;
-
--- What of a batch the login may not append, in words; NULL for nothing. Superusers are members of everything: `enter`
--- refuses them.
-CREATE FUNCTION ledger.not_granted(p_streams text[], p_types text[], p_datas text[]) RETURNS text LANGUAGE sql STABLE
-    RETURN (
-        SELECT string_agg(concat_ws(' of kind ', a.type, nullif(a.kind, '')) || ' in ' || a.stream, ', ')
-        FROM (
-            SELECT DISTINCT t.type, ledger.kind_of(t.type, t.data) AS kind, split_part(t.stream, '-', 1) || '-' AS stream
-            FROM unnest(p_streams, p_types, p_datas) AS t (stream, type, data)
-        ) AS a
-        WHERE NOT EXISTS (
-            SELECT FROM ledger.event_rights e, unnest(e.roles) AS m (role)
-            WHERE e.type = a.type AND e.kind = a.kind AND e.stream = a.stream AND pg_has_role(session_user, m.role, 'MEMBER')));
 
 -- The sum of an event's parts, NULL where one is not a whole number above 0.
 CREATE FUNCTION ledger.parts_of(data jsonb) RETURNS bigint LANGUAGE sql IMMUTABLE
@@ -360,54 +348,92 @@ END $$;
 -- Appends a batch of decided commands in one call, or says why not and writes nothing.
 --
 -- p_cursors, p_cursor_hashes: the last events the caller has seen, which the log must hold. p_now_us: the time it decided at,
--- by the clock that is believed; p_wall_us, p_witness_us: see judge_time. p_reads, p_read_versions: every stream that was read,
--- as it was then.
+-- by the clock that is believed; p_wall_us, p_witness_us: see judge_time.
+-- p_streams, p_versions: every stream that was read or is written, once, and its newest version as it was then, 0 for none.
 -- p_keys, p_bodies (32 bytes each), p_counts: the commands in order, with how many events each has, also none.
--- p_streams, p_versions, p_types, p_data: their events. Each column of text or numbers is one text joined by U+001F, which
--- JSON escapes and names never hold.
+-- p_places, p_types, p_data: their events; the place of each one's stream in p_streams, from 1. Each column of text is one
+-- text joined by U+001F, which JSON escapes and names never hold.
+--
+-- To make a query ready costs as much as ten rows: rows are gone through in loops without one.
 CREATE FUNCTION ledger.append(p_cursors bigint[], p_cursor_hashes bytea[], p_now_us bigint, p_wall_us bigint, p_witness_us bigint,
-                              p_reads text, p_read_versions text, p_keys text, p_bodies bytea, p_counts text,
-                              p_streams text, p_versions text, p_types text, p_data text,
+                              p_streams text, p_versions bigint[], p_keys text, p_bodies bytea, p_counts bigint[],
+                              p_places int[], p_types text, p_data text,
                               OUT outcome text, OUT "position" bigint, OUT hash bytea, OUT at_us bigint, OUT believed_us bigint,
                               OUT detail json)
     LANGUAGE plpgsql VOLATILE SECURITY DEFINER
     SET search_path = pg_catalog, pg_temp SET enable_seqscan = off SET plan_cache_mode = force_generic_plan AS $$
 DECLARE
-    keys     text[]   := string_to_array(p_keys, U&'\001F');
-    counts   bigint[] := string_to_array(p_counts, U&'\001F')::bigint[];
-    streams  text[]   := string_to_array(p_streams, U&'\001F');
-    versions bigint[] := string_to_array(p_versions, U&'\001F')::bigint[];
-    types    text[]   := string_to_array(p_types, U&'\001F');
-    datas    text[]   := string_to_array(p_data, U&'\001F');
-    reads    text[]   := string_to_array(p_reads, U&'\001F');
-    read_versions bigint[] := string_to_array(p_read_versions, U&'\001F')::bigint[];
-    n        constant int := cardinality(streams);
-    hashes   bytea[] := array_fill(NULL::bytea, ARRAY[n]);
-    covered  bytea[];
-    firsts   int[]   := array_fill(NULL::int, ARRAY[n]);  -- of a command's first event its number
+    streams  text[] := string_to_array(p_streams, U&'\001F');
+    keys     text[] := string_to_array(p_keys, U&'\001F');
+    types    text[] := string_to_array(p_types, U&'\001F');
+    datas    text[] := string_to_array(p_data, U&'\001F');
+    n        constant int := cardinality(p_places);
+    firsts   int[];   -- of a command's first event its number
     next     bigint := 1;
-    docs     jsonb[];
+    asked    text[];  -- each type, kind and kind of stream once,
+    made     text[];  -- and its type
+    row_versions bigint[]; hashes bytea[];
+    queued   int[]; jobs jsonb[];  -- rows with a JobQueued, and its data
+    what text; place int; stream text; type text; version bigint; command int; job jsonb; whole boolean;  -- of one row
+    charge   jsonb;   -- whose job has to be the next row
+    flawed text; refused text; spoken boolean;
     head     record;
-    stale    text[];
-    stale_versions bigint[];
-    refused  text;
+    head_position bigint;
+    stale text[]; stale_versions bigint[];
 BEGIN
-    IF (n <= 4096 AND octet_length(p_data) <= 8388608 AND cardinality(keys) <= 4096 AND cardinality(reads) <= 16384
-        AND n = cardinality(versions) AND n = cardinality(types) AND n = cardinality(datas)
-        AND cardinality(reads) = cardinality(read_versions) AND cardinality(keys) = cardinality(counts)
-        AND octet_length(p_bodies) = 32 * cardinality(keys) AND 0 <= ALL (counts) AND cardinality(p_cursors) <= 8
+    IF (n <= 4096 AND octet_length(p_data) <= 8388608 AND cardinality(keys) <= 4096 AND cardinality(streams) <= 16384
+        AND n = cardinality(types) AND n = cardinality(datas) AND 1 <= ALL (p_places) AND cardinality(streams) >= ALL (p_places)
+        AND cardinality(streams) = cardinality(p_versions) AND cardinality(keys) = cardinality(p_counts)
+        AND octet_length(p_bodies) = 32 * cardinality(keys) AND 0 <= ALL (p_counts) AND cardinality(p_cursors) <= 8
         ) IS DISTINCT FROM true THEN
         RAISE EXCEPTION 'a batch has at most 4096 events and 8 MiB, as many values in each column, and events by commands'
             USING ERRCODE = 'invalid_parameter_value';
     END IF;
     FOR i IN 1..cardinality(keys) LOOP
-        IF counts[i] > 0 AND next <= n THEN firsts[next] := i; END IF;
-        next := next + counts[i];
+        IF p_counts[i] > 0 AND next <= n THEN firsts[next] := i; END IF;
+        next := next + p_counts[i];
     END LOOP;
-    IF next - 1 <> n THEN
+    IF (next - 1 = n) IS DISTINCT FROM true THEN  -- NULL too, which an array of another shape gives
         RAISE EXCEPTION 'the commands say that they have % events, there are %', next - 1, n
             USING ERRCODE = 'invalid_parameter_value';
     END IF;
+    -- What needs nothing of the log comes before the lock: others append meanwhile.
+    FOR i IN 1..n LOOP
+        type := types[i];
+        stream := streams[p_places[i]];
+        what := type || U&'\001F' || ledger.kind_of(type, datas[i]) || U&'\001F' || split_part(stream, '-', 1) || '-';
+        IF (what = ANY (asked)) IS DISTINCT FROM true THEN
+            asked := asked || what;
+            made := made || type;
+        END IF;
+        -- A charge is followed, in its command, by the first event of its job, of that price, account and parts; a job
+        -- follows its charge, or has no price and follows the requeueing that names it.
+        IF type = 'JobQueued' THEN
+            job := datas[i]::jsonb;
+            IF charge IS NULL THEN
+                whole := job -> 'price' = '0' AND EXISTS (
+                    SELECT FROM unnest(types, datas) AS r (type, data)
+                    WHERE r.type = 'JobRequeued' AND r.data::json ->> 'as_job' = substr(stream, 5));
+            ELSE
+                whole := p_versions[p_places[i]] = 0
+                    AND stream = 'job-' || (charge ->> 'job') AND streams[p_places[i - 1]] = 'account-' || (job ->> 'account')
+                    AND charge ->> 'amount' ~ '^[1-9][0-9]{0,8}$' AND job -> 'price' = charge -> 'amount'
+                    AND job -> 'parts' = charge -> 'parts'
+                    AND (jsonb_array_length(charge -> 'parts') = 1 AND charge #>> '{parts,0,amount}' = charge ->> 'amount'
+                         OR ledger.parts_of(charge) = (charge ->> 'amount')::bigint);
+            END IF;
+            whole := whole AND firsts[i] IS NULL;
+            charge := NULL;
+            jobs := jobs || job;
+            queued := queued || i;
+        ELSE
+            whole := charge IS NULL;
+            charge := CASE type WHEN 'CreditsCharged' THEN datas[i]::jsonb END;
+        END IF;
+        IF whole IS DISTINCT FROM true THEN flawed := concat_ws(', ', flawed, format('%s, event %s', type, i)); END IF;
+    END LOOP;
+    IF charge IS NOT NULL THEN flawed := concat_ws(', ', flawed, format('%s, event %s', type, n)); END IF;
+    spoken := strpos(p_data, 'login:') > 0 OR strpos(p_data, '\u') > 0;  -- JSON may write letters so
 
     head := ledger.enter(p_cursors, p_cursor_hashes, p_wall_us, p_witness_us);
     outcome := head.outcome;
@@ -426,8 +452,18 @@ BEGIN
         outcome := 'time';
         RETURN;
     END IF;
-    refused := ledger.not_granted(streams, types, datas);
-    IF refused IS NULL AND (strpos(p_data, 'login:') > 0 OR strpos(p_data, '\u') > 0) THEN  -- JSON may write letters so
+
+    IF cardinality(asked) > (
+        SELECT count(*) FROM ledger.event_rights e
+        WHERE e.type = ANY (made) AND concat_ws(U&'\001F', e.type, e.kind, e.stream) = ANY (asked) AND session_user = ANY (e.roles)
+    ) THEN  -- or as a member of what may; superusers are members of everything: `enter` refuses them
+        SELECT string_agg(coalesce(translate(a.what, U&'\001F', ' '), '?'), ', ') INTO refused
+        FROM unnest(asked) AS a (what)
+        WHERE NOT EXISTS (
+            SELECT FROM ledger.event_rights e, unnest(e.roles) AS m (role)
+            WHERE concat_ws(U&'\001F', e.type, e.kind, e.stream) = a.what AND pg_has_role(session_user, m.role, 'MEMBER'));
+    END IF;
+    IF refused IS NULL AND spoken THEN
         SELECT string_agg(e.type || ' as ' || e.actor, ', ') INTO refused
         FROM (SELECT t.type, t.data::json ->> 'actor' AS actor FROM unnest(types, datas) AS t (type, data)) AS e
         WHERE starts_with(e.actor, 'login:') AND e.actor <> 'login:' || session_user;
@@ -442,22 +478,12 @@ BEGIN
         IF detail IS NOT NULL THEN RETURN; END IF;
     END IF;
 
-    -- What was read, and of what is written the version before the first, are the newest ones that stand.
     SELECT array_agg(e.stream), array_agg(e.version) INTO stale, stale_versions
-    FROM (
-        SELECT t.stream, CASE WHEN min(t.before) = max(t.before) THEN min(t.before) ELSE -1 END AS version
-        FROM (
-            SELECT o.stream, o.version - count(o.n) OVER (PARTITION BY o.stream ORDER BY o.n NULLS FIRST) AS before
-            FROM (
-                SELECT r.stream COLLATE "C" AS stream, r.version, NULL::bigint AS n  -- C: sorted in half the time
-                FROM unnest(reads, read_versions) AS r (stream, version)
-                UNION ALL
-                SELECT w.stream, w.version, w.n FROM unnest(streams, versions) WITH ORDINALITY AS w (stream, version, n)
-            ) AS o
-        ) AS t GROUP BY t.stream
-    ) AS e
-    WHERE e.version <> coalesce(
-        (SELECT f.version FROM public.events f WHERE f.stream = e.stream COLLATE "default" ORDER BY f.version DESC LIMIT 1), 0);
+    FROM (SELECT streams[i] AS stream, p_versions[i] AS version FROM generate_series(1, cardinality(streams)) AS i) AS e
+    WHERE e.version IS DISTINCT FROM coalesce(
+        -- From there on: a page may hold a hundred older ones.
+        (SELECT f.version FROM public.events f WHERE f.stream = e.stream AND f.version >= e.version
+         ORDER BY f.version DESC LIMIT 1), 0);
     IF stale IS NOT NULL THEN
         outcome := 'stale';
         detail := ledger.fresh_events(stale, stale_versions);
@@ -473,61 +499,46 @@ BEGIN
         VALUES (head.position + 1, head.position + n, p_now_us, head.clock_us, p_wall_us, p_witness_us);
     END IF;
 
-    SELECT array_agg(audit.event_bytes(
-               head.position + e.n, e.stream, e.version, e.type, e.data, append.at_us, keys[e.command],
-               substr(p_bodies, e.command * 32 - 31, 32), counts[e.command],
-               CASE WHEN e.command IS NOT NULL THEN session_user::text END) ORDER BY e.n)
-    INTO covered
-    FROM unnest(streams, versions, types, datas, firsts) WITH ORDINALITY AS e (stream, version, type, data, command, n);
+    head_position := head.position;
     FOR i IN 1..n LOOP
-        hash := sha256(hash || covered[i]);
+        place := p_places[i];
+        stream := streams[place];
+        version := p_versions[place] + 1;
+        type := types[i];
+        command := firsts[i];
+        hash := sha256(hash || audit.event_bytes(
+            head_position + i, stream, version, type, datas[i], at_us, keys[command], substr(p_bodies, command * 32 - 31, 32),
+            p_counts[command], CASE WHEN command IS NOT NULL THEN session_user::text END));
         hashes[i] := hash;
+        p_versions[place] := version;
+        row_versions[i] := version;
     END LOOP;
-    "position" := "position" + n;
-    INSERT INTO public.events (position, stream, version, type, data, key, body_hash, command_events, writer,
-                               recorded_at_us, hash)
-    SELECT head.position + e.n, e.stream, e.version, e.type, e.data::json, keys[e.command],
-           substr(p_bodies, e.command * 32 - 31, 32), counts[e.command],
-           CASE WHEN e.command IS NOT NULL THEN session_user::text END, append.at_us, e.hash
-    FROM unnest(streams, versions, types, datas, firsts, hashes) WITH ORDINALITY
-        AS e (stream, version, type, data, command, hash, n);
-
-    IF types && ARRAY['CreditsCharged', 'JobQueued'] THEN
-        -- A charge is followed, in its command, by the first event of its job, of that price, account and parts; a job
-        -- follows its charge, or has no price and follows the requeueing that names it.
-        docs := ARRAY(SELECT CASE WHEN e.type IN ('CreditsCharged', 'JobQueued') THEN e.data::jsonb END
-                      FROM unnest(types, datas) AS e (type, data));
-        SELECT string_agg(format('%s at %s', types[i], head.position + i), ', ') INTO refused
-        FROM generate_series(1, n) AS i
-        WHERE CASE types[i]
-            WHEN 'CreditsCharged' THEN (
-                types[i + 1] = 'JobQueued' AND firsts[i + 1] IS NULL AND versions[i + 1] = 1
-                AND streams[i + 1] = 'job-' || (docs[i] ->> 'job') AND streams[i] = 'account-' || (docs[i + 1] ->> 'account')
-                AND docs[i] ->> 'amount' ~ '^[1-9][0-9]{0,8}$' AND docs[i + 1] -> 'price' = docs[i] -> 'amount'
-                AND docs[i + 1] -> 'parts' = docs[i] -> 'parts'
-                AND (jsonb_array_length(docs[i] -> 'parts') = 1 AND docs[i] #>> '{parts,0,amount}' = docs[i] ->> 'amount'
-                     OR ledger.parts_of(docs[i]) = (docs[i] ->> 'amount')::bigint)) IS DISTINCT FROM true
-            WHEN 'JobQueued' THEN (firsts[i] IS NULL AND CASE WHEN docs[i] -> 'price' = '0'
-                THEN EXISTS (SELECT FROM unnest(types, datas) AS r (type, data) WHERE r.type = 'JobRequeued'
-                             AND r.data::json ->> 'as_job' = substr(streams[i], 5))
-                ELSE types[i - 1] = 'CreditsCharged' AND docs[i - 1] ->> 'job' = substr(streams[i], 5) END) IS DISTINCT FROM true
-            ELSE false END;
+    IF flawed IS NULL THEN
+        "position" := head_position + n;
+        INSERT INTO public.events (position, stream, version, type, data, key, body_hash, command_events, writer,
+                                   recorded_at_us, hash)
+        SELECT head_position + i, streams[p_places[i]], row_versions[i], types[i], datas[i]::json, keys[firsts[i]],
+               substr(p_bodies, firsts[i] * 32 - 31, 32), p_counts[firsts[i]],
+               CASE WHEN firsts[i] IS NOT NULL THEN session_user::text END, append.at_us, hashes[i]
+        FROM generate_series(1, n) AS i;
+        IF made && ARRAY['CreditsGranted', 'CreditsRefunded', 'CreditsRevoked', 'CreditsRestored', 'CreditsExpired', 'JobFailed'] THEN
+            SELECT string_agg(format('%s at %s', f.type, f.position), ', ') INTO flawed
+            FROM ledger.flawed_credits(head_position) AS f;
+        END IF;
+    END IF;
+    IF flawed IS NOT NULL THEN
+        RAISE EXCEPTION 'contradicts itself, or lacks what belongs to it: %', flawed USING ERRCODE = 'check_violation';
+    END IF;
+    IF queued IS NOT NULL THEN
         INSERT INTO public.open_jobs (job, account, position, deadline_at_us)
-        SELECT substr(streams[i], 5), docs[i] ->> 'account', head.position + i, (docs[i] ->> 'deadline_at_us')::bigint
-        FROM generate_series(1, n) AS i WHERE types[i] = 'JobQueued';
+        SELECT substr(streams[p_places[queued[i]]], 5), jobs[i] ->> 'account', head_position + queued[i],
+               (jobs[i] ->> 'deadline_at_us')::bigint
+        FROM generate_series(1, cardinality(queued)) AS i;
     END IF;
-    IF refused IS NULL AND types && ARRAY['CreditsGranted', 'CreditsRefunded', 'CreditsRevoked', 'CreditsRestored',
-                                          'CreditsExpired', 'JobFailed'] THEN
-        SELECT string_agg(format('%s at %s', f.type, f.position), ', ') INTO refused
-        FROM ledger.flawed_credits(head.position) AS f;
-    END IF;
-    IF refused IS NOT NULL THEN
-        RAISE EXCEPTION 'contradicts itself, or lacks what belongs to it: %', refused USING ERRCODE = 'check_violation';
-    END IF;
-    IF types && ARRAY['JobSucceeded', 'JobFailed'] THEN
+    IF made && ARRAY['JobSucceeded', 'JobFailed'] THEN
         DELETE FROM public.open_jobs o
-        WHERE o.job = ANY (ARRAY(SELECT substr(e.stream, 5) FROM unnest(streams, types) AS e (stream, type)
-                                 WHERE e.type IN ('JobSucceeded', 'JobFailed')));
+        WHERE o.job = ANY (ARRAY(SELECT substr(streams[p_places[i]], 5) FROM generate_series(1, n) AS i
+                                 WHERE types[i] IN ('JobSucceeded', 'JobFailed')));
     END IF;
 END $$;
 

@@ -34,5 +34,11 @@ def durable(tmp_path: Path) -> Iterator[EmbeddedPostgres]:
 
 
 @pytest.fixture
+def bot_url(durable: EmbeddedPostgres) -> str:
+    """The login that takes orders: what an operator appends has an index of its own."""
+    return durable.url(user="neurocards_bot")
+
+
+@pytest.fixture
 def durable_url(durable: EmbeddedPostgres) -> str:
     return durable.url(user=OPERATOR)

@@ -32,15 +32,15 @@ COPY, PLAIN, LIBRARY = "raw COPY, rows", "plain SQL, 64", "eventsourcing, 64"
 _AIMS = {(1, 64): "30,000/s", (1, 8): "15,000/s", (1, 1): "p50 0.5 ms"}
 
 
-def test_charges(durable_url: str) -> None:
+def test_charges(durable_url: str, bot_url: str) -> None:
     with ExitStack() as stack:
-        _measure_charges(durable_url, stack)
+        _measure_charges(durable_url, bot_url, stack)
     asyncio.run(_dense(durable_url))
 
 
-def _measure_charges(durable_url: str, stack: ExitStack) -> None:
+def _measure_charges(durable_url: str, bot_url: str, stack: ExitStack) -> None:
     writers = {
-        (videos, count): stack.enter_context(Writer(Task(durable_url, SECONDS, count, videos)))
+        (videos, count): stack.enter_context(Writer(Task(bot_url, SECONDS, count, videos)))
         for videos in (1, 5)
         for count in CALLERS
     }

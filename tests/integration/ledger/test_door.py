@@ -61,8 +61,7 @@ async def test_what_is_committed_while_it_waits_for_the_lock_is_seen(owner, logi
     assert (await append(owner, [OPENED]))["outcome"] == "ok"
     other = await login("operator")
     held = await hold_lock(owner)
-    reads = {"p_reads": "account-z", "p_read_versions": "1"}
-    waiting = asyncio.create_task(append(other, [("account-y", "AccountOpened", {})], **reads))
+    waiting = asyncio.create_task(append(other, [("account-y", "AccountOpened", {})], reads={"account-z": 1}))
     blocked = "SELECT count(*) FROM pg_locks WHERE relation = 'ledger.append_lock'::regclass AND NOT granted"
     await eventually(lambda: owner.fetchval(blocked))
     assert (await append(owner, [("account-z", "TermsAccepted", {"terms": "1"})]))["outcome"] == "ok"
@@ -93,7 +92,7 @@ async def test_nothing_of_the_caller_s_own_is_read_or_written(owner, ledger):
     now_us = await owner.fetchval(
         "SELECT (extract(epoch FROM pg_catalog.clock_timestamp()) * 1000000)::bigint"
     )
-    answer = await append(owner, [OPENED], p_keys="k-1", p_versions="1", p_now_us=now_us)
+    answer = await append(owner, [OPENED], p_keys="k-1", reads={"account-z": 0}, p_now_us=now_us)
     assert (answer["outcome"], answer["position"]) == ("ok", 4)
     assert await owner.fetchval("SELECT count(*) FROM pg_temp.events") == 3
     assert await owner.fetchval(EVENTS) == 4
@@ -204,8 +203,7 @@ async def test_what_is_told_under_the_lock_fits_into_a_socket(owner):
         made: list[Made] = [("account-z", "TermsAccepted", long) for _ in range(100)]
         assert (await append(owner, made))["position"] == first + 100
     for known in (0, 150, 300, 340, 395):
-        reads = {"p_reads": "account-z", "p_read_versions": str(known)}
-        answer = await append(owner, [], **reads)
+        answer = await append(owner, [], reads={"account-z": known})
         assert answer["outcome"] == "stale"
         assert len(answer["detail"]) < 40_000
         begun = await owner.fetchrow(BEGIN, [], [], None, None, "", "account-z", str(known))

@@ -198,10 +198,13 @@ OPENED: Made = ("account-z", "AccountOpened", {})
 STEPS: list[Made] = [OPENED, ("account-z", "TermsAccepted", {})]
 
 
-@pytest.mark.parametrize("versions", ["2\x1f3", "1\x1f3", "2\x1f1", "1\x1f1", "0\x1f1", "-1\x1f0"])
-async def test_versions_go_on_from_what_stands_without_a_gap(owner, versions: str):
+@pytest.mark.parametrize("versions", [[1], [-1], [2], [None], [0, 0], [0, 1], [1, 0]], ids=str)
+async def test_versions_go_on_from_what_stands_without_a_gap(owner, versions: list[int]):
+    streams = "\x1f".join(["account-z"] * len(versions))
     try:
-        answer = await append(owner, STEPS, p_versions=versions)
+        answer = await append(
+            owner, STEPS, p_streams=streams, p_versions=versions, p_places=[1, len(versions)]
+        )
     except REFUSED:
         pass
     else:
@@ -210,32 +213,36 @@ async def test_versions_go_on_from_what_stands_without_a_gap(owner, versions: st
 
 
 MALFORMED: dict[str, dict[str, Any]] = {
-    "too many events": {"p_streams": "\x1f".join(["account-z"] * 4097), "p_counts": "4097",
-                        "p_versions": "\x1f".join(map(str, range(1, 4098))),
+    "too many events": {"p_places": [1] * 4097, "p_counts": [4097],
                         "p_types": "\x1f".join(["TermsAccepted"] * 4097),
                         "p_data": "\x1f".join(["{}"] * 4097)},
     "too many bytes": {"p_data": '{"terms":"' + "x" * 8_388_608 + '"}\x1f{}'},
     "too many commands": {"p_keys": "\x1f".join(map(str, range(4097))), "p_bodies": bytes(32) * 4097,
-                          "p_counts": "\x1f".join(["2"] + ["0"] * 4096)},
-    "too many streams read": {"p_reads": "\x1f".join(map(str, range(16_385))),
-                              "p_read_versions": "\x1f".join(["0"] * 16_385)},
+                          "p_counts": [2] + [0] * 4096},
+    "too many streams read": {"p_streams": "\x1f".join(map(str, range(16_385))),
+                              "p_versions": [0] * 16_385},
     "too many cursors": {"p_cursors": [1] * 9, "p_cursor_hashes": [b""] * 9},
     "a type too few": {"p_types": "AccountOpened"},
-    "a version too many": {"p_versions": "1\x1f2\x1f3"},
+    "a version too many": {"p_versions": [0, 0]},
+    "a place too many": {"p_places": [1, 1, 1]},
+    "a place of no stream": {"p_places": [1, 2]},
+    "a place before the first": {"p_places": [0, 1]},
+    "a place that is none": {"p_places": [1, None]},
+    "places of another shape": {"p_places": [[1, 1]]},
+    "counts of another shape": {"p_keys": "a\x1fb", "p_bodies": bytes(64), "p_counts": [[1, 1]]},
     "data too few": {"p_data": "{}"},
-    "a read without its version": {"p_reads": "a"},
+    "a stream without its version": {"p_streams": "account-z\x1fa"},
     "half a body": {"p_bodies": bytes(16)},
     "no body": {"p_bodies": b""},
-    "no key": {"p_keys": "", "p_bodies": b"", "p_counts": ""},
-    "fewer events than counted": {"p_counts": "3"},
-    "more events than counted": {"p_counts": "1"},
-    "counts below zero": {"p_keys": "a\x1fb", "p_bodies": bytes(64), "p_counts": "3\x1f-1"},
+    "no key": {"p_keys": "", "p_bodies": b"", "p_counts": []},
+    "fewer events than counted": {"p_counts": [3]},
+    "more events than counted": {"p_counts": [1]},
+    "counts below zero": {"p_keys": "a\x1fb", "p_bodies": bytes(64), "p_counts": [3, -1]},
     "data that is none": {"p_data": "{}\x1f{"},
     "data that cannot be read": {"p_data": '{}\x1f{"a":"\\u0000"}'},
-    "a version that is none": {"p_versions": "1\x1fx"},
-    "a key twice": {"p_keys": "a\x1fa", "p_bodies": bytes(64), "p_counts": "1\x1f1"},
-    "no stream": {"p_streams": "\x1f"},
-    "a stream of too many letters": {"p_streams": "\x1f".join(["account-" + "x" * 193] * 2)},
+    "a key twice": {"p_keys": "a\x1fa", "p_bodies": bytes(64), "p_counts": [1, 1]},
+    "no stream": {"p_streams": ""},
+    "a stream of too many letters": {"p_streams": "account-" + "x" * 193},
 }  # fmt: skip
 
 
