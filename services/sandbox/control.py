@@ -42,7 +42,14 @@ class _Control:
         self._ctx = ctx
 
     async def health(self, request: web.Request) -> web.Response:
-        return web.json_response({"ok": True, "now": self._ctx.clock.now(), "base_url": self._ctx.base_url})
+        return web.json_response(
+            {
+                "ok": True,
+                "now": self._ctx.clock.now(),
+                "base_url": self._ctx.base_url,
+                "bot_token": self._ctx.settings.bot_token,
+            }
+        )
 
     async def list_faults(self, request: web.Request) -> web.Response:
         return web.json_response(self._ctx.faults.describe())

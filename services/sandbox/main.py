@@ -30,7 +30,7 @@ MODULES: dict[str, RoutesOf] = {
     "/yookassa": yookassa.routes,
     "/chat": chat.routes,
     "/__sandbox": control.routes,
-    "": chat.page_routes,
+    "": lambda ctx: [*chat.page_routes(ctx), *telegram.root_routes(ctx)],
 }
 
 

@@ -33,6 +33,11 @@ def routes(ctx: Context) -> list[web.RouteDef]:
     ]
 
 
+def root_routes(ctx: Context) -> list[web.RouteDef]:
+    """The same at the root, where most libraries look."""
+    return routes(ctx)[:-1]
+
+
 class _Server:
     def __init__(self, telegram: Telegram) -> None:
         self._telegram = telegram

@@ -4,6 +4,7 @@ import * as api from "./api.js";
 import { say, setCommands } from "./composer.js";
 import { $, alertBox, h, toast } from "./dom.js";
 import { count, show, toEnd } from "./messages.js";
+import { showControls } from "./controls.js";
 import { LANGUAGES, language, speak, word } from "./words.js";
 
 const POLL_S = 25;
@@ -174,4 +175,5 @@ speak(api.wantedLanguage || "ru");
 await refresh(api.wantedLanguage).catch((error) => toast(error.message, "error"));
 setAction("");
 await side().catch(() => {});
+await showControls().catch(() => {});
 listen();
