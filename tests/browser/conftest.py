@@ -7,33 +7,32 @@ from typing import Any
 
 import pytest
 
-from tests.support.chat_page import ChatPage, browser_path
+from tests.support.chat_page import SIZES, ChatPage, browser_path
 from tests.support.playing_fixtures import collector, play, pytest_runtest_makereport, stack
 
 __all__ = ["collector", "play", "pytest_runtest_makereport", "stack"]
 
-SIZES = {"phone": (390, 844), "desktop": (1280, 800)}
-
 
 @pytest.fixture
 async def chat_page(request: pytest.FixtureRequest) -> AsyncIterator[ChatPage]:
-    """A page of the size and colours that the test's parameters `device` and `theme` name."""
+    """A page of the language, size and colours that the test's parameters name."""
     playwright = pytest.importorskip("playwright.async_api", reason="playwright is not installed")
     if (chromium := browser_path()) is None:
         pytest.skip("no Chromium: install one, or name it in CHROMIUM")
-    width, height = SIZES[request.getfixturevalue("device")]
+    kind = [request.getfixturevalue(name) for name in ("language", "device", "theme")]
+    width, height = SIZES[kind[1]]
     folder = os.environ.get("SCREENS")
     async with playwright.async_playwright() as player:
         browser = await player.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         try:
             page: Any = await browser.new_page(
                 viewport={"width": width, "height": height},
-                color_scheme=request.getfixturevalue("theme"),
+                color_scheme=kind[2],
                 reduced_motion="reduce",
             )
             broken: list[str] = []
             page.on("pageerror", lambda error: broken.append(str(error)))
-            yield ChatPage(page, Path(folder) if folder else None)
+            yield ChatPage(page, Path(folder) if folder else None, "-".join(kind))
             assert broken == [], "a script of the page failed"
         finally:
             await browser.close()

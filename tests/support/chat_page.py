@@ -3,10 +3,10 @@
 import os
 import re
 import shutil
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
+SIZES: Final = {"phone": (390, 844), "desktop": (1280, 800)}
 PATIENCE_MS: Final = 90_000
 """How long a person waits for what must come; a loaded machine is slow."""
 _DECODED: Final = "Promise.all([...document.images].map((image) => image.decode().catch(() => {})))"
@@ -21,12 +21,16 @@ def browser_path() -> str | None:
 class ChatPage:
     """One person's chat. Labels are parts of what is read there. `page`: Playwright's."""
 
-    def __init__(self, page: Any, screens: Path | None = None) -> None:
+    def __init__(self, page: Any, screens: Path | None = None, kind: str = "") -> None:
         self.page = page
         self._screens = screens
+        self._kind = kind
 
     async def open(self, sandbox_url: str, user: int, language: str) -> None:
         await self.page.goto(f"{sandbox_url}/?user={user}&lang={language}")
+
+    async def start(self) -> None:
+        await self.page.locator("#start").click()
 
     async def say(self, text: str) -> None:
         await self.page.locator("#text").fill(text)
@@ -60,13 +64,11 @@ class ChatPage:
     async def sees_button(self, label: str) -> None:
         await self._keys(label).wait_for(timeout=PATIENCE_MS)
 
-    async def sees_video(self, number: int = 1) -> None:
-        await self.page.locator("#messages video").nth(number - 1).wait_for(timeout=PATIENCE_MS)
+    async def sees_no_button(self, label: str) -> None:
+        await self._keys(label).wait_for(state="detached", timeout=PATIENCE_MS)
 
-    async def buttons(self) -> Sequence[str]:
-        """Every button that still stands in the chat."""
-        found: list[str] = await self.page.locator("#messages .key").all_inner_texts()
-        return found
+    async def sees_video(self) -> None:
+        await self.page.locator("#messages video").last.wait_for(timeout=PATIENCE_MS)
 
     async def messages(self) -> int:
         """How many messages of the bot stand there."""
@@ -77,9 +79,10 @@ class ChatPage:
         """Photograph the page once its pictures are there; only if somebody wants the files."""
         if self._screens is not None:
             await self.page.evaluate(_DECODED)
-            await self.page.screenshot(
-                path=self._screens / f"{name}.jpg", type="jpeg", quality=70, animations="disabled"
-            )
+            for toast in await self.page.locator("#toasts > *").all():
+                await toast.wait_for(state="detached", timeout=PATIENCE_MS)
+            path = self._screens / f"{name}-{self._kind}.jpg"
+            await self.page.screenshot(path=path, type="jpeg", quality=70, animations="disabled")
 
     async def overflows(self) -> bool:
         """Whether something is wider than the window."""
