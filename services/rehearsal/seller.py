@@ -246,7 +246,7 @@ async def _persist(act: Callable[[], Awaitable[T]]) -> T:
 
 
 def finals(messages: Sequence[Message], order: str, card: int | None = None) -> list[Message]:
-    """Final messages of the order's jobs: a video in reply to its card, or a reason that can be repaired.
+    """Final messages of the order's jobs: a video or its link in reply to the card, or a reason to repair.
 
     Without `card` that is the one which offers `again`, as it does when the order is over.
     """
@@ -254,7 +254,8 @@ def finals(messages: Sequence[Message], order: str, card: int | None = None) -> 
     again = [m for m in messages if any(b.data.startswith(named) for b in buttons_of(m))]
     if card is None:
         card = next((m["message_id"] for m in again if "photo" in m), None)
-    shown = [m for m in messages if is_video(m) and m.get("reply_to_message", {}).get("message_id") == card]
+    shown = [m for m in messages if is_video(m) or m.get("text", "").startswith(("🎬", "🎁"))]
+    shown = [m for m in shown if m.get("reply_to_message", {}).get("message_id") == card]
     ends = {m["message_id"]: m for m in (*shown, *again) if m["message_id"] != card}
     return [ends[number] for number in sorted(ends)]
 
