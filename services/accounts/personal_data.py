@@ -10,7 +10,7 @@ import msgspec
 from ledger.postgres import Pool
 from ledger.sql import load_queries
 from projections.verify.findings import PROBLEMS_MAX, Problem
-from services.platform.ids import new_id, new_random_id
+from services.platform.ids import new_code, new_id, new_random_id
 from services.platform.settings import Settings
 
 query = load_queries("services.accounts")
@@ -93,6 +93,15 @@ class PersonalData:
 
     async def note_wrong_code(self, account: str) -> None:
         await self._pool.execute(query("wrong_code_note"), account)
+
+    async def invite_code(self, account: str) -> str:
+        """What names them in an invitation's link; empty once they are erased."""
+        return await self._pool.fetchval(query("invite_code"), account, new_code()) or ""
+
+    async def inviter(self, code: str) -> str | None:
+        """Whose code it is."""
+        found: str | None = await self._pool.fetchval("SELECT account FROM accounts WHERE invite = $1", code)
+        return found
 
     async def set_locale(self, account: str, locale: str) -> None:
         await self._pool.execute("UPDATE accounts SET locale = $2 WHERE account = $1", account, locale)

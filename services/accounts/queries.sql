@@ -133,6 +133,10 @@ UPDATE status_messages SET abandoned = true, last_error = NULL WHERE account = $
 DELETE FROM updates WHERE (user_id = $1 OR chat_id = $1)
   AND EXISTS (SELECT FROM accounts WHERE account = $2 AND telegram_id = $1)
 
+-- name: invite_code
+-- What stands in a person's link, $2 from the first time on. $1 account
+UPDATE accounts SET invite = coalesce(invite, $2) WHERE account = $1 RETURNING invite
+
 -- name: is_swept
 -- $1 a blob
 SELECT EXISTS (SELECT FROM swept_blobs WHERE blob = $1)

@@ -7,6 +7,7 @@ CREATE TABLE accounts (
     telegram_id bigint      NOT NULL UNIQUE,        -- also the private chat's id
     locale      text        NOT NULL DEFAULT 'ru',
     reminders   boolean     NOT NULL DEFAULT true,  -- whether they want to be reminded of what they did not ask to hear
+    invite      text        UNIQUE CHECK (invite ~ '^[0-9a-v]{8}$'),  -- of their link, made when they first see it
     created_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
     -- 244 of its bits are random. The log holds `person` and never the salt: docs/decisions/person-commitment.md
     salt        bytea       NOT NULL DEFAULT uuid_send(gen_random_uuid()) || uuid_send(gen_random_uuid()),

@@ -12,6 +12,7 @@ from events.account import CODE
 
 ID_PATTERN: Final = "[0-9a-v]{24}"
 """Of the ids that are made here."""
+CODE_PATTERN: Final = "[0-9a-v]{8}"
 
 _OUTSIDE: Final = r"\A[!-~]{1,128}\Z"
 
@@ -41,12 +42,17 @@ def new_id() -> str:
 
 
 def new_random_id() -> str:
-    """24 characters of base32 that tell nothing, for accounts: their ids are in links that people pass on."""
+    """24 characters of base32 that tell nothing, for accounts: people pass their ids on."""
     return _text(secrets.randbits(120))
 
 
-def _text(number: int) -> str:
-    return base64.b32hexencode(number.to_bytes(15, "big")).decode("ascii").lower()
+def new_code() -> str:
+    """8 characters of base32 that tell nothing, as CODE_PATTERN; 10^12 of them."""
+    return _text(secrets.randbits(40), 5)
+
+
+def _text(number: int, size_bytes: int = 15) -> str:
+    return base64.b32hexencode(number.to_bytes(size_bytes, "big")).decode("ascii").lower()
 
 
 def told(value: Any, kind: type[T]) -> T | None:

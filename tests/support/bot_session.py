@@ -176,6 +176,12 @@ class MemoryPeople:
         locale = self.locales.get(telegram_id)
         return None if locale is None else Account(f"a{telegram_id}", telegram_id, locale, "0" * 64)
 
+    async def invite_code(self, account: str) -> str:
+        return f"{account:0>8}"
+
+    async def inviter(self, code: str) -> str | None:
+        return next((f"a{person}" for person in self.locales if f"a{person}".zfill(8) == code), None)
+
     async def set_locale(self, account: str, locale: str) -> None:
         self.locales[int(account[1:])] = locale
 

@@ -41,7 +41,7 @@ async def _section(chat: Conversation, name: str, value: int) -> Screen:
         case "payments":
             return screens.payments(*(await _page(history.payments, account, value)))
         case "invite" if chat.shop.invites:
-            settings, link = chat.shop.settings, await promotions.link(chat.bot, chat.person)
+            settings, link = chat.shop.settings, await promotions.link(chat.bot, chat.shop, chat.person)
             return screens.invite(
                 link,
                 settings.referral_credits,

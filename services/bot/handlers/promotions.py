@@ -2,11 +2,11 @@
 
     t.me/<bot>?start=promo_SPRING25    redeems the code
     t.me/<bot>?start=style_unboxing    the next order has this style, or the one in the making
-    t.me/<bot>?start=ref_<account>     an invitation
+    t.me/<bot>?start=ref_<code>        an invitation
 
-What a link is for is kept until the terms are accepted, and done after them. An inviter is named by the
-account's id: random, without rights, and nothing in it leads to a Telegram id. The invitation is recorded
-when its link is followed, by opening the account with it: an account that is open already stays as it is.
+What a link is for is kept until the terms are accepted, and done after them. An inviter is named by a
+random code of theirs, which goes when they are erased. The invitation is recorded when its link is
+followed, by opening the account with it: an account that is open already stays as it is.
 """
 
 import re
@@ -45,7 +45,7 @@ from services.bot.screens import card
 from services.bot.screens.labels import style_mark
 from services.bot.screens.menu import Screen, cabinet_button, create_button, home_button, keyboard
 from services.generation.prompts.styles import load_styles
-from services.platform.ids import ID_PATTERN
+from services.platform.ids import CODE_PATTERN
 
 router = Router(name="promotions")
 
@@ -55,7 +55,7 @@ WRONG_CODES_MAX: Final = 10
 PROMO: Final = "promo_"
 STYLE: Final = "style_"
 _INVITE: Final = "ref_"
-_INVITER: Final = re.compile(rf"{_INVITE}({ID_PATTERN})")
+_INVITER: Final = re.compile(rf"{_INVITE}({CODE_PATTERN})")
 
 Answer = Literal["given", "used before", "unknown", "disabled", "ended", "used up", "too many"]
 
@@ -88,19 +88,22 @@ async def redeem(shop: BotContext, person: Person, text: str) -> tuple[Answer, i
     return answer, 0
 
 
-async def link(bot: Bot, person: Person) -> str:
-    return start_link((await bot.me()).username, _INVITE + person.account)
+async def link(bot: Bot, shop: BotContext, person: Person) -> str:
+    return start_link((await bot.me()).username, _INVITE + await shop.people.invite_code(person.account))
 
 
 async def remember_inviter(shop: BotContext, person: Person, payload: str) -> None:
     """Open the account as invited, if the link says so. Not for a person who was erased and came back, an
     open account, an inviter who is not there, or oneself."""
     found = _INVITER.fullmatch(payload)
-    if found is None or found[1] == person.account or not shop.invites:
+    if found is None or not shop.invites:
+        return
+    inviter = await shop.people.inviter(found[1])
+    if inviter is None or inviter == person.account:
         return
     if await shop.people.remembered(forgotten_names(shop.settings, person.chat_id)) is not None:
         return
-    command = c.OpenAccount(person.account, person.commitment, "referral", found[1])
+    command = c.OpenAccount(person.account, person.commitment, "referral", inviter)
     with suppress(AccountNotOpenError, AccountErasedError, KeyReusedError):
         await shop.ledger.execute(command, key=f"invited:{person.account}")
 

@@ -85,7 +85,7 @@ async def link_of(visitor: Visitor) -> str:
     await visitor.say("/cabinet")
     await visitor.press(Cabinet(section="invite").pack())
     found = re.search(
-        r"https://t\.me/neurocards_bot\?start=(ref_[0-9a-v]{24})",
+        r"https://t\.me/neurocards_bot\?start=(ref_[0-9a-v]{8})",
         await visitor.hears("Your link|Ваша ссылка"),
     )
     assert found is not None
@@ -102,7 +102,8 @@ async def test_a_friend_comes_by_the_link_and_is_invited_for_good(
     await other_visitor.press(TERMS)
     await other_visitor.hears("Добро пожаловать")
     friend = await state_of(other_visitor)
-    assert (f"ref_{friend.invited_by}", friend.balance) == (link, 2)
+    assert (friend.invited_by, friend.balance) == (await account_of(visitor), 2)
+    assert await link_of(visitor) == link
 
     theirs = await link_of(other_visitor)
     await visitor.say(f"/start {theirs}")  # in a circle
@@ -115,7 +116,7 @@ async def test_a_friend_comes_by_the_link_and_is_invited_for_good(
 async def test_links_that_lead_to_nobody_and_people_who_come_back_are_not_invited(
     visitor: Visitor, other_visitor: Visitor, world: BotWorld
 ):
-    await visitor.say("/start ref_0123456789abcdef01234567")
+    await visitor.say("/start ref_01234567")
     await visitor.press(TERMS)
     await visitor.hears("Welcome")
     assert (await state_of(visitor)).invited_by == ""

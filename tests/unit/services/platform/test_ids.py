@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from services.platform.ids import ID_PATTERN, Code, new_id, new_random_id, told
+from services.platform.ids import CODE_PATTERN, ID_PATTERN, Code, new_code, new_id, new_random_id, told
 
 
 def test_ids_sort_by_the_time_they_were_made(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -15,6 +15,8 @@ def test_ids_sort_by_the_time_they_were_made(monkeypatch: pytest.MonkeyPatch) ->
         made.append(new_id())
     assert made == sorted(made)  # by code points, as collation C sorts
     assert all(re.fullmatch(ID_PATTERN, one) for one in made)
+    codes = {new_code() for _ in range(100)}
+    assert len(codes) == 100 and all(re.fullmatch(CODE_PATTERN, code) for code in codes)
 
 
 def test_ids_of_one_moment_differ(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -27,6 +29,8 @@ def test_a_random_id_does_not_tell_when_it_was_made(monkeypatch: pytest.MonkeyPa
     made = [new_random_id() for _ in range(100)]
     assert len({one[:9] for one in made}) > 90
     assert all(re.fullmatch(ID_PATTERN, one) for one in made)
+    codes = {new_code() for _ in range(100)}
+    assert len(codes) == 100 and all(re.fullmatch(CODE_PATTERN, code) for code in codes)
 
 
 def test_a_sentence_is_no_code_not_even_without_its_spaces() -> None:
