@@ -35,8 +35,9 @@ READS = {
     "ledger checkpoints", "ledger compare-checkpoints", "ledger verify-checkpoint",
     "ledger verify-export", "ledger verify-proof",
     "models history",
-    "models list", "payments list", "payments show", "promo list", "stats daily", "stats errors",
-    "stats times", "streams status", "streams verify", "top", "users verify",
+    "models list", "payments list", "payments show", "promo list", "sales status",
+    "stats daily", "stats errors", "stats styles", "stats times", "streams status", "streams verify",
+    "top", "users verify",
 }  # fmt: skip
 """Commands that change neither money nor anything that runs. A new command is put here, or it asks."""
 
@@ -64,6 +65,8 @@ UNSIGNED = {
 """Commands that ask, but need not be told who and why, and the reason."""
 
 NO_DATA = {
+    "sales pause": "says one sentence",
+    "sales resume": "says one sentence",
     "serve": "logs only",
     "ledger export": "writes a file, in a --format of its own",
     "ledger keygen": "prints a key, as it is",
