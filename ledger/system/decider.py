@@ -97,7 +97,8 @@ def decide(view: View, command: SystemCommand, now_us: int) -> NewEvents:
             return [] if state.paused else [(SALES_STREAM, paused)]
         case ResumeSales():
             require_said(command.actor, command.reason)
-            lifted = state.cost_day if state.cost_day == day_of(now_us) else 0
+            day = day_of(now_us)
+            lifted = day if day in (state.cost_day, state.lifted_day) else 0  # lifted once is for all day
             resumed = SalesResumed(command.actor, command.reason, lifted)
             return [(SALES_STREAM, resumed)] if state.closed(now_us) else []
         case CheckDayCap():

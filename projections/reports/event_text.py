@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from events import account, job, payment
-from events.codec import Event
+from events.codec import Event, decode_data
+from events.errors import CodecError
 
 _WHOLE = {"XTR", "JPY", "KRW", "VND", "CLP"}
 """Currencies without a smaller unit; XTR is Telegram's Stars."""
@@ -19,6 +20,14 @@ _CREDITS: Final = frozenset({"amount", "credits", "price"})
 def describe(event: Event) -> str:
     """An event in one line."""
     return event.words.format_map(_Fields(event))
+
+
+def describe_stored(type_name: str, data: str | bytes) -> str:
+    """A stored event in one line; why not, where this version cannot read it."""
+    try:
+        return describe(decode_data(type_name, data))
+    except CodecError as error:
+        return str(error)
 
 
 class _Fields:

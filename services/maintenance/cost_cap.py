@@ -35,7 +35,6 @@ class CostCap:
     def _begin(self, day: int, position: int) -> None:
         self._day, self._position = day, position
         self._milli: dict[tuple[str, int], int] = {}
-        self._seconds: dict[str, int] = {}
         self._tasks: set[tuple[str, int]] = set()
 
     async def run_once(self) -> int:
@@ -55,16 +54,15 @@ class CostCap:
         return (await self._ledger.execute(command, key=new_id())).events
 
     def _count(
-        self, job: str, kind: str, submission: int, model: str, seconds: int | None, charged: int | None
+        self, job: str, kind: str, submission: int, model: str, seconds: int, charged: int | None
     ) -> None:
         one = (job, submission)
         match kind:
             case "JobQueued":
-                self._seconds[job] = seconds or 0
-                self._milli[job, _WAITS] = self._price(job, model)
+                self._milli[job, _WAITS] = self._price(model, seconds)
             case "SubmissionIntended":
                 self._milli.pop((job, _WAITS), None)
-                self._milli[one] = self._price(job, model)
+                self._milli[one] = self._price(model, seconds)
             case "SubmissionAccepted":
                 self._tasks.add(one)
             case "JobFailed":
@@ -75,6 +73,5 @@ class CostCap:
                 elif kind == "SubmissionFailed" and one not in self._tasks:
                     self._milli[one] = 0
 
-    def _price(self, job: str, model: str) -> int:
-        known = self._catalogue.model(model) or self._catalogue.default
-        return known.cost_milli(self._seconds.get(job, 0))
+    def _price(self, model: str, seconds: int) -> int:
+        return (self._catalogue.model(model) or self._catalogue.default).cost_milli(seconds)

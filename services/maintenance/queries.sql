@@ -56,14 +56,15 @@ WITH links AS (
 SELECT (SELECT count(*) FROM links) + (SELECT count(*) FROM asked)
 
 -- name: cost_events
--- What says what jobs cost, among the $2 events after position $1
-SELECT substr(stream, 5) AS job, type, coalesce((data ->> 'submission')::int, 0), data ->> 'model',
-       (data ->> 'seconds')::int, (data ->> 'charged_milli')::bigint
-FROM events
-WHERE position > $1 AND position <= $1 + $2
-  AND type IN ('JobQueued', 'SubmissionIntended', 'SubmissionAccepted', 'SubmissionFailed', 'JobSucceeded', 'JobFailed',
-               'VideoGifted')
-ORDER BY position
+-- What says what jobs cost, among the $2 events after position $1. The length of a video is in its job's first event, which may
+-- be of another day.
+SELECT substr(e.stream, 5) AS job, e.type, coalesce((e.data ->> 'submission')::int, 0), e.data ->> 'model',
+       coalesce((q.data ->> 'seconds')::int, 0), (e.data ->> 'charged_milli')::bigint
+FROM events e LEFT JOIN events q ON q.stream = e.stream AND q.version = 1 AND e.type IN ('JobQueued', 'SubmissionIntended')
+WHERE e.position > $1 AND e.position <= $1 + $2
+  AND e.type IN ('JobQueued', 'SubmissionIntended', 'SubmissionAccepted', 'SubmissionFailed', 'JobSucceeded', 'JobFailed',
+                 'VideoGifted')
+ORDER BY e.position
 
 -- name: day_start
 -- The last position before day $1, in days since 1970 (UTC)

@@ -18,13 +18,12 @@ from aiogram import Router
 from aiogram.filters import Command
 from aiogram.types import CallbackQuery, Message, TelegramObject
 
-from events.codec import decode_data
 from events.job import Failure
 from events.stream_names import SALES_STREAM
 from ledger import commands as c
 from ledger.errors import RejectedError
 from ledger.system.commands import PauseSales, ResumeSales
-from projections.reports.event_text import describe
+from projections.reports.event_text import describe_stored
 from services.adapters.telegram.callback_data import AdminDo, AdminDrop
 from services.bot.context import BotContext, Person
 from services.bot.order_history import Operation
@@ -125,7 +124,7 @@ async def _refund_job(shop: BotContext, name: str, reason: str) -> Plan:
 async def _sales(shop: BotContext) -> str:
     """Whether anything is sold, and the last that was said of it."""
     why, events = await shop.sales_closed(), await shop.ledger.read.stream(SALES_STREAM)
-    said = describe(decode_data(events[-1].type, events[-1].data)) if events else "never paused"
+    said = describe_stored(events[-1].type, events[-1].data) if events else "never paused"
     shown = {"paused": "⏸ <b>Sales are paused</b>", "cap": "⏸ <b>The day's cost cap is reached</b>"}
     return f"🛠 {shown[why] if why else '▶️ <b>Sales are open</b>'}\n{html.escape(said)}"
 
@@ -134,7 +133,7 @@ async def _brake(shop: BotContext, change: type[PauseSales | ResumeSales], reaso
     does = (
         "<b>Pause sales</b>: no orders, no payments; what was ordered is made"
         if change is PauseSales
-        else "<b>Sell again</b>, and today above the cost cap"
+        else "<b>Sell again</b>; a cost cap that is reached is lifted for the rest of the day"
     )
     words = f"{await _sales(shop)}\n\n{does}\nReason: {html.escape(reason)}"
     return Plan(words, command=lambda actor: change(actor, reason))

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from ledger import commands as c
 from ledger.errors import KeyReusedError
 from ledger.system.commands import CheckDayCap
-from ledger.system.decider import day_of
+from ledger.system.decider import check_cap, day_of
 from services.accounts.personal_data import forgotten_names
 from services.adapters.telegram.callback_data import AcceptTerms, ChooseLanguage, Menu, MenuAction
 from services.bot.context import TERMS_VERSION, BotContext, Person
@@ -137,11 +137,12 @@ async def accept_terms(shop: BotContext, person: Person) -> bool:
 
 
 async def _spent(shop: BotContext) -> bool:
-    """Whether the day's welcome gifts are gone; recorded once a day."""
-    if not (limit := shop.settings.welcome_cap_per_day):
+    """Whether the day's welcome gifts are gone; recorded once, and once that they no longer are."""
+    limit, day = shop.settings.welcome_cap_per_day, day_of(shop.ledger.now_us())
+    sales = await shop.ledger.read.sales()
+    if not limit and sales.welcome_day != day:
         return False
-    day = day_of(shop.ledger.now_us())
-    given = await shop.history.welcomes_since(day)
-    if given >= limit:
-        await shop.ledger.execute(CheckDayCap("welcome", day, limit, given), key=new_id())
-    return given >= limit
+    checked = CheckDayCap("welcome", day, limit, await shop.history.welcomes_since(day))
+    if check_cap(sales, checked):
+        await shop.ledger.execute(checked, key=new_id())
+    return 0 < limit <= checked.total

@@ -25,11 +25,10 @@ def register(app: typer.Typer) -> None:
 
 def status(output: Output = OutputFormat.table) -> None:
     """Show whether orders and payments are taken, and the last word."""
-    from events.codec import decode_data
     from events.stream_names import SALES_STREAM
     from ledger.log.reader import LogReader
     from ledger.sql import load_queries
-    from projections.reports.event_text import describe
+    from projections.reports.event_text import describe_stored
 
     async def work(pool: Pool, settings: Settings) -> list[dict[str, Any]]:
         log = LogReader(pool)
@@ -39,7 +38,7 @@ def status(output: Output = OutputFormat.table) -> None:
             {
                 "sales": {None: "open", "paused": "paused", "cap": "over the day's cost cap"}[closed],
                 "since_us": last[0].recorded_at_us if last else None,
-                "said_last": describe(decode_data(last[0].type, last[0].data)) if last else "",
+                "said_last": describe_stored(last[0].type, last[0].data) if last else "",
                 "cost_cap_per_day": settings.cost_cap_per_day or None,
                 "welcome_cap_per_day": settings.welcome_cap_per_day or None,
             }

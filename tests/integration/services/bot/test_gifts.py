@@ -5,6 +5,7 @@ import json
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -181,6 +182,10 @@ async def test_a_day_gives_so_many_welcomes_and_no_more_whoever_comes_at_once(
         assert [json.loads(row[0]) for row in told] == [
             {"cap": "welcome", "day": day, "limit": 5, "total": 6}
         ]
+        shop = replace(shop, settings=load_settings(database_url=database_url))
+        assert await accept_terms(shop, Person("farmlate", "en", 9_000_101, False, "0" * 64))
+        assert (await ledger.read.sales()).welcome_day != day, "no cap any more"
+        shop = replace(shop, settings=settings)
         back = Person("farmback", "en", 9_000_100, False, "0" * 64)
         (name,) = forgotten_names(settings, back.chat_id)
         await pool.execute("INSERT INTO forgotten (person) VALUES ($1)", name)

@@ -66,6 +66,23 @@ async def test_a_day_costs_what_was_told_and_else_what_the_catalogue_says(
     assert await cap(0).run_once() == 0 and cost() == 70.5 + 3 * EACH, "the same after a restart"
 
 
+async def test_what_was_ordered_yesterday_costs_by_its_length_on_the_day_it_is_submitted(
+    studio: OrderFixture, ledger: Ledger, cap: Callable[[int], CostCap], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    account, tomorrow_us = (await studio.seller()).account, ledger.now_us() + 86_400_000_000
+    order = c.OrderVideos(
+        account, "long", ("long1",), 2, "m", "ugc", "photos/p.jpg", "b", "ru", 900, seconds=10
+    )
+    await ledger.execute(order, key="order:long")
+    looked = cap(0)
+    assert await looked.run_once() == 0 and cost() == 2 * EACH, "ten seconds are twice five"
+    await studio.start("long1")
+    monkeypatch.setattr(ledger, "now_us", lambda: tomorrow_us)
+    assert await looked.run_once() == 0 and cost() == 0
+    await studio.submit("long1")
+    assert await looked.run_once() == 0 and cost() == 2 * EACH
+
+
 async def test_a_cap_stops_orders_until_it_is_raised_and_is_told_once(
     studio: OrderFixture, ledger: Ledger, pool: "Pool", cap: Callable[[int], CostCap]
 ) -> None:

@@ -111,6 +111,9 @@ def test_a_cap_is_lifted_for_the_rest_of_its_day_and_no_longer():
     assert when(given(reached, resumed), replace(CAP, total=900)) == []
     assert when(given(reached, resumed), replace(CAP, day=TODAY + 1)) != []
     assert when(given(replace(reached, day=TODAY - 1)), RESUME) == [], "over with its day"
+    (paused,) = when(given(reached, resumed), PAUSE)
+    (again,) = when(given(reached, resumed, paused), RESUME)
+    assert again.day == TODAY and when(given(reached, resumed, paused, again), CAP) == [], "a pause between"
 
 
 def test_welcomes_have_a_cap_of_their_own():
