@@ -5,10 +5,11 @@ whether it is still in the version that the button shows. Telegram takes 1 to 64
 """
 
 from enum import StrEnum
-from typing import Literal
+from typing import Annotated, Literal
 
 from aiogram import F
 from aiogram.filters.callback_data import CallbackData, CallbackQueryFilter
+from pydantic import Field
 
 
 class MenuAction(StrEnum):
@@ -51,10 +52,14 @@ class Video(CallbackData, prefix="vid"):
     position: int
 
 
+DraftId = Annotated[str, Field(pattern="^[0-9a-z]{0,24}$")]
+"""As ids are made, or empty: what is longer would not fit into the buttons that carry it on."""
+
+
 class OfDraft(CallbackData, prefix="draft"):
     """About a draft; an order's id is its draft's."""
 
-    draft: str
+    draft: DraftId
 
 
 AgainView = Literal["", "styles", "formats"]
@@ -102,7 +107,7 @@ class CardButton(CallbackData, prefix="card", sep="|"):
 
     do: Literal["view", "style", "format", "seconds", "number", "empty", "cancel", "words", "photo"]
     value: str
-    draft: str
+    draft: DraftId
     version: int
 
 
@@ -120,19 +125,19 @@ class Buy(CallbackData, prefix="buy"):
     """Buy a package. `draft` is the order to come back to; empty: none."""
 
     package: str
-    draft: str
+    draft: DraftId
 
 
 class PayBy(CallbackData, prefix="payby"):
     provider: str
     package: str
-    draft: str
+    draft: DraftId
 
 
 class Packages(CallbackData, prefix="packs"):
     """Back to the packages, from ways to pay or the receipt's address."""
 
-    draft: str
+    draft: DraftId
     payment: str = ""
 
 

@@ -284,6 +284,7 @@ async def edited(message: Message, chat: Conversation) -> None:
     """Change the words in the order in the making; a placed one keeps its own. Edits that change no words of
     ours, which Telegram sends too, are not answered."""
     raw = message.text or message.caption or ""
+    told = False
     for draft in await chat.shop.drafts.with_message(chat.person.account, message.message_id):
         part = "product" if draft.product_message == message.message_id else "wishes"
         text = accepted_text(raw)
@@ -295,7 +296,9 @@ async def edited(message: Message, chat: Conversation) -> None:
             placed = _(
                 "✏️ The order with these words is placed already: it is made with the words as they were."
             )
-            await chat.send_screen(Screen(placed), answer_to=message.message_id)
+            if not told:  # of many orders with the same words once
+                await chat.send_screen(Screen(placed), answer_to=message.message_id)
+            told = True
         elif text is None:
             await refuse_text(message, chat)
         elif await _say(chat, draft, part, text, message.message_id):

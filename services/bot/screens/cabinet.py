@@ -41,7 +41,7 @@ from services.bot.screens.menu import (
 from services.payments.packages import money_text
 
 _LINES_MAX = 40
-"""Of one movement's story; Telegram's message is 4,096 characters."""
+"""Of one movement's story, and of credits by kind and end; Telegram's message is 4,096 characters."""
 
 
 def overview(account: AccountState, jobs: Sequence[ShownJob], *, invites: bool) -> Screen:
@@ -72,11 +72,12 @@ def _lots(account: AccountState) -> list[str]:
     held: dict[tuple[str, int | None], int] = {}
     for lot in account.lots:
         held[lot.kind, lot.expires_at_us] = held.get((lot.kind, lot.expires_at_us), 0) + lot.amount
-    return [
+    lines = [
         f"• {credits_text(amount)}: {grant_name(kind)}, "
         + (_("no end") if ends is None else _("until {moment}").format(moment=moment(ends)))
         for (kind, ends), amount in held.items()
     ]
+    return lines if len(lines) <= _LINES_MAX else [*lines[: _LINES_MAX - 1], "…"]
 
 
 def _job(job: ShownJob) -> str:

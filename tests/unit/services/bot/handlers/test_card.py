@@ -322,3 +322,10 @@ async def test_what_cannot_be_afforded_says_what_is_missing(person: Person) -> N
     assert "Your order needs 1 credit more." in person.said[-1]
     assert "• <b>5 credits</b>: 78\u00a0₽ / 60\u00a0⭐ per video\n" in person.said[-1]
     assert "• <b>30 credits</b>: 60\u00a0₽ / 46\u00a0⭐ per video, you save 23 %" in person.said[-1]
+
+
+@each("data", ["topup:{}", "packs:{}:", "buy:credits-100:{}", "payby:yookassa:credits-100:{}"])
+async def test_a_forged_draft_that_no_button_could_carry_on_is_no_draft(data: str) -> None:
+    person = Person(memory_shop())
+    await person.making()
+    assert STALE in await person.tap(data.format("x" * (64 - len(data) + 2)))

@@ -204,6 +204,10 @@ async def test_an_edit_of_a_placed_order_is_told_and_changes_nothing(person: Per
     await person.edit(21, "a green mug")
     assert "placed already" in person.said[-1] and person.draft.words == Brief("mug")
     assert len(person.captions) == edits
+    await person.drafted(replace(person.draft, draft="d2"))  # once more with the same words
+    told = len(person.said)
+    await person.edit(21, "a green mug")
+    assert len(person.said) == told + 1
 
 
 @pytest.mark.parametrize(("message_id", "text"), [(21, "mug"), (99, "something else")])
