@@ -139,7 +139,10 @@ def accept_terms(state: AccountState, command: c.AcceptTerms) -> NewEvents:
 
 
 def grant(state: AccountState, command: c.GrantCredits, now_us: int) -> NewEvents:
-    """CreditsGranted: a debt is settled first, the rest makes a new lot."""
+    """CreditsGranted: a debt is settled first, the rest makes a new lot.
+
+    `carried` is no more than is owed, so it makes none.
+    """
     require_open(state, command.account)
     require_actor(command.actor)
     _require_amount(command.amount)
@@ -148,6 +151,10 @@ def grant(state: AccountState, command: c.GrantCredits, now_us: int) -> NewEvent
             "the grant would expire before it is made; give it a later end of life"
         )
     made, state = expire(state, command.account, now_us)
+    if command.kind == "carried":
+        if not state.debt:
+            return made
+        command = replace(command, amount=min(command.amount, state.debt))
     return [*made, (account_stream(command.account), _granted(state, command))]
 
 

@@ -47,14 +47,14 @@ SELECT r.stream || '-', r.type, r.kind, r.waits <> '',
 FROM (VALUES
     ('account', 'AccountOpened',      '',         '',      'bot maintenance'),
     ('account', 'TermsAccepted',      '',         '',      'bot'),
-    ('account', 'AccountForgotten',   '',         '',      ''),
+    ('account', 'AccountForgotten',   '',         '',      'bot'),
     ('account', 'InvitationRewarded', '',         'waits', 'maintenance'),
     ('account', 'CreditsGranted',     'purchase', '',      'bot web maintenance'),
     ('account', 'CreditsGranted',     'bonus',    'waits', 'bot'),
     ('account', 'CreditsGranted',     'promo',    'waits', 'bot'),
     ('account', 'CreditsGranted',     'referral', 'waits', 'maintenance'),
     ('account', 'CreditsGranted',     'manual',   'waits', 'bot'),
-    ('account', 'CreditsGranted',     'carried',  '',      ''),
+    ('account', 'CreditsGranted',     'carried',  '',      'bot'),
     ('account', 'CreditsGranted',     'correction', 'waits', ''),
     ('account', 'CreditsCharged',     '',         'waits', 'bot'),
     ('account', 'CreditsRefunded',    '',         '',      'bot worker monitor maintenance'),
@@ -301,7 +301,7 @@ CREATE FUNCTION ledger.flawed_credits(p_after bigint) RETURNS TABLE ("position" 
                   WHEN 'CreditsRefunded' THEN ledger.parts_of(p.data) + p.settled::bigint = p.amount
                   WHEN 'CreditsRestored' THEN ledger.parts_of(p.data) + p.settled::bigint = p.amount
                   WHEN 'CreditsRevoked' THEN ledger.parts_of(p.data) <= p.amount
-                  ELSE p.settled::bigint <= p.amount END) IS DISTINCT FROM true
+                  ELSE p.settled::bigint <= p.amount AND (p.kind <> 'carried' OR p.settled::bigint = p.amount) END) IS DISTINCT FROM true
         UNION ALL
         SELECT coalesce(r.position, f.position), coalesce(r.type, 'JobFailed')
         FROM (SELECT a.*, a.data ->> 'job' AS job FROM added a WHERE a.type = 'CreditsRefunded') AS r

@@ -4,7 +4,7 @@
     2. its open jobs fail and are refunded, in the ledger
     3. what is still owed leaves the account (CreditsGranted)
     4. the person's row goes, with its commitment's salt and all that refers to it, in one transaction
-    5. files go
+    5. files go; maintenance deletes them too, should this be killed
 
 Each step can be repeated, and a crash between two is mended by asking again: by the Telegram id as long as
 that is known, by the account's id afterwards. Concurrent writes about them fail or are undone:
@@ -74,11 +74,10 @@ class Forgetting:
                 await self._ledger.execute(command, key=f"forget:{account}")
         failed = await self._fail_open_jobs(account, actor)
         debt = None if telegram_id is None else await self._carry_debt(account)
-        found, files = await self._unlink(account, telegram_id, debt)
         named: set[str] = set()
         async for job in self._jobs(account):  # a restored backup may hold files that no row names
             named |= set(await self._files_of(job))
-        await self._pool.execute(query("blobs_erased"), sorted(named))
+        found, files = await self._unlink(account, telegram_id, debt, named)
         for file in files | named:
             await self._blobs.delete(file)
         counts = (found["texts"], found["drafts"], found["payments"], found["messages"])
@@ -100,9 +99,9 @@ class Forgetting:
         return sum(e.amount for e in events if isinstance(e, CreditsGranted) and e.kind == "carried")
 
     async def _unlink(
-        self, account: str, telegram_id: int | None, debt: int | None
+        self, account: str, telegram_id: int | None, debt: int | None, named: set[str]
     ) -> tuple[asyncpg.Record, set[str]]:
-        """Delete the person: their row and files.
+        """Delete the person: their row, and whose the files are. `named`: files in the log.
 
         If it is theirs no more, another call has erased them, and they may be back. A payment under way can
         still be paid, and is credited; where its receipt goes is forgotten.
@@ -126,6 +125,7 @@ class Forgetting:
             )
             found = await connection.fetchrow(query("personal_data_of"), account)
             files = {row["blob"] for row in await connection.fetch(query("disown_blobs"), account)}
+            await connection.execute(query("blobs_erased"), sorted(named))
             await connection.execute(query("forget_account"), account)
             assert found is not None
             return found, files

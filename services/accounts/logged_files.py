@@ -45,6 +45,8 @@ def _flaw(row: Any, size: int | None) -> str:
         return f"has {size} bytes, and should have {wanted}"
     if row["why"] == "missing":
         return "was lost before it was of age"
+    if row["unasked"]:
+        return "is marked as an erased person's, and nobody erased its account"
     if swept and row["sha256"] not in (None, swept):
         return "held other bytes than the log says when it was swept"
     if row["settled"] and size is not None:

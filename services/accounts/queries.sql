@@ -106,13 +106,16 @@ WHERE d.account = $1 AND $2 IN (d.product_message, d.wishes_message)
 -- Files that the log names: where, SHA-256 and size where it has them, and the mark of one that was swept. As texts: rows that
 -- somebody changed are said to be, and end nothing here.
 SELECT f.position, f.blob, f.sha256, f.size_bytes, s.why, s.sha256 AS swept_sha256,
-       s.swept_at < clock_timestamp() - interval '25 hours' AS settled
+       s.swept_at < clock_timestamp() - interval '25 hours' AS settled,
+       CASE s.why WHEN 'erased' THEN NOT EXISTS (
+           SELECT FROM events q JOIN events a ON a.stream = 'account-' || (q.data ->> 'account') AND a.type = 'AccountForgotten'
+           WHERE q.stream = f.stream AND q.version = 1) END AS unasked
 FROM (
-    SELECT position, data -> 'video' ->> 'blob' AS blob, data -> 'video' ->> 'sha256' AS sha256,
+    SELECT position, stream, data -> 'video' ->> 'blob' AS blob, data -> 'video' ->> 'sha256' AS sha256,
            data -> 'video' ->> 'size_bytes' AS size_bytes
     FROM events WHERE type IN ('JobSucceeded', 'VideoGifted')
     UNION ALL
-    SELECT min(position), data ->> 'photo', NULL, NULL FROM events WHERE type = 'JobQueued' GROUP BY 2
+    SELECT min(position), min(stream), data ->> 'photo', NULL, NULL FROM events WHERE type = 'JobQueued' GROUP BY 3
 ) AS f LEFT JOIN swept_blobs s ON s.blob = f.blob
 WHERE f.blob IS NOT NULL
 ORDER BY f.position

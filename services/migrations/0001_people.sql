@@ -184,3 +184,4 @@ GRANT SELECT ON swept_blobs, person_reads TO neurocards_reader;
 GRANT INSERT (actor, what, account, reason) ON person_reads TO neurocards_bot, neurocards_operator;
 GRANT DELETE ON person_reads TO neurocards_maintenance;
 GRANT INSERT ON swept_blobs TO neurocards_maintenance, neurocards_operator;
+GRANT INSERT (blob, why) ON swept_blobs TO neurocards_bot;

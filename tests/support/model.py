@@ -101,13 +101,16 @@ class Model:
 
     def _grant(self, command: c.GrantCredits) -> list[Expected]:
         account = self.accounts[command.account]
+        settled = min(account.debt, command.amount)
+        amount = settled if command.kind == "carried" else command.amount
+        if not amount:
+            return []
         account.made += 1
-        rest = command.amount - min(account.debt, command.amount)
-        account.debt -= command.amount - rest
-        if rest:
-            lot = ModelLot(account.made, rest, command.kind, command.expires_at_us)
+        account.debt -= settled
+        if amount > settled:
+            lot = ModelLot(account.made, amount - settled, command.kind, command.expires_at_us)
             account.lots[account.made] = lot
-        return [("CreditsGranted", command.amount, ())]
+        return [("CreditsGranted", amount, ())]
 
     def _revoke(self, command: c.RevokeCredits) -> list[Expected]:
         account = self.accounts[command.account]

@@ -147,6 +147,8 @@ FORGED: dict[str, list[list[Made]]] = {
     "settled below zero": [[grant(settled=-1)]],
     "settled as text": [[grant(settled="1")]],
     "settled more than there is": [[grant(settled=6)]],
+    "a debt carried over that leaves credits": [[grant("carried", settled=4)]],
+    "a debt carried over that settles nothing": [[grant("carried")]],
     "revoked parts of more than it is": [[revoked(1, "manual")]],
 }  # fmt: skip
 FORGED |= {

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import asyncpg
 from prometheus_client import REGISTRY
 
+from ledger import commands as c
 from ledger.log.ledger import Ledger
 from services.accounts.logged_files import check_files
 from services.maintenance.verification import Verification
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 MARK = """INSERT INTO swept_blobs (blob, sha256, swept_at, why)
 VALUES ($1, $2, now() - $3 * interval '1 hour', $4)"""
-KINDS = ("whole", "gone", "longer", "other", "swept", "lost", "changed", "back", "erased")
+KINDS = ("whole", "gone", "longer", "other", "swept", "lost", "changed", "back", "unasked")
 
 
 async def test_each_is_told_apart(ledger: Ledger, pool: "Pool", database_url: str, tmp_path: Path) -> None:
@@ -30,7 +31,12 @@ async def test_each_is_told_apart(ledger: Ledger, pool: "Pool", database_url: st
     order = await studio.order(await studio.seller(), len(KINDS))
     await blobs.put("photos/p.jpg", one_chunk(b"photo"), size_bytes_max=9)
     await studio.finish_all(order.jobs)
+    gone = await studio.order(await studio.seller())
+    await studio.finish_all(gone.jobs)
+    forget = c.ForgetAccount(gone.seller.account, "asked", "login:neurocards_operator")
+    await ledger.execute(forget, key="forget")
     videos = {kind: f"videos/{job}.mp4" for kind, job in zip(KINDS, order.jobs, strict=True)}
+    videos["erased"] = f"videos/{gone.jobs[0]}.mp4"
     right = await blobs.sha256(videos["whole"])
     assert await check_files(pool, blobs, read=True) == []
 
@@ -42,6 +48,7 @@ async def test_each_is_told_apart(ledger: Ledger, pool: "Pool", database_url: st
         ("changed", "ab" * 32, 30, "age"),
         ("back", right, 30, "age"),
         ("erased", None, 1, "erased"),
+        ("unasked", None, 1, "erased"),
     ):
         await pool.execute(MARK, videos[kind], sha256, hours, why)
     for kind in ("gone", "swept", "lost", "changed"):
@@ -60,6 +67,7 @@ async def test_each_is_told_apart(ledger: Ledger, pool: "Pool", database_url: st
         "lost": "was lost before it was of age",
         "changed": "held other bytes than the log says when it was swept",
         "back": "is there, though it was swept more than a day ago",
+        "unasked": "is marked as an erased person's, and nobody erased its account",
     }
     assert (await flaws(read=False)).keys() == said.keys() - {"other"}
     await blobs.delete("photos/p.jpg")
@@ -72,7 +80,7 @@ async def _told_by_command_and_maintenance(pool: "Pool", database_url: str, tmp_
     env = clean_environment(DATABASE_URL=database_url, NEUROCARDS_DATA_DIR=tmp_path)
     words = ["ledger", "verify", "--log-only", "--blobs", "-o", "jsonl"]
     done = await asyncio.to_thread(neurocards, words, cwd=tmp_path, env=env)
-    assert done.returncode == 3 and done.stdout.count('"kind": "blob"') == 7, done
+    assert done.returncode == 3 and done.stdout.count('"kind": "blob"') == 8, done
     done = await asyncio.to_thread(
         neurocards, words, cwd=tmp_path, env=env | {"NEUROCARDS_DATA_DIR": "/none"}
     )
@@ -80,7 +88,7 @@ async def _told_by_command_and_maintenance(pool: "Pool", database_url: str, tmp_
 
     settings = load_settings(database_url=database_url, data_dir=tmp_path)
     assert await Verification(settings, pool, asyncio.Event(), first_s=0).run_once() == 1
-    assert REGISTRY.get_sample_value("neurocards_verification_problems", {"kind": "blob"}) == 6
+    assert REGISTRY.get_sample_value("neurocards_verification_problems", {"kind": "blob"}) == 7
 
 
 async def test_what_is_swept_while_it_is_looked_at_is_not_missing(

@@ -167,6 +167,14 @@ def test_who_comes_back_begins_with_what_they_owed():
     )  # who knows less asks for the same
 
 
+@pytest.mark.parametrize(("owed", "carried"), [(0, []), (3, [3]), (9, [5])])
+def test_no_more_of_a_debt_is_carried_over_than_is_owed(owed: int, carried: list[int]):
+    debt = [CreditsRevoked(owed, "chargeback", kind="payment")] if owed else []
+    made = account.grant(given(*AGREED, *debt), c.GrantCredits("a", 5, "carried", "erased"), now_us=0)
+    found = [event for _, event in made if isinstance(event, CreditsGranted)]
+    assert [event.amount for event in found] == [event.settled for event in found] == carried
+
+
 def test_who_does_it_was_authenticated_and_is_no_name():
     for actor in ("login:op7", "account:0123456789abcdefghijklmn", "user:k3"):
         made = account.grant(given(*AGREED), c.GrantCredits("a", 1, "manual", "x", actor=actor), now_us=0)
