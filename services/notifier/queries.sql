@@ -60,7 +60,9 @@ RETURNING w.draft AS waiting, coalesce(w.version, 0) AS waiting_version,
               AND (d.kind = 'ending' OR NOT o.confirmed AND NOT o.ordered AND o.used_at <= d.owed_at), false) AS wanted,
           CASE WHEN m.until_us > 0 THEN greatest(m.until_us / 1e6 - extract(epoch FROM clock_timestamp()), 0) END::float8
               AS rest_s,
-          coalesce(w.message_id, o.message_id, 0) AS card, coalesce(t.body ->> 'product', '') AS product,
+          -- what came of an order answers its own card, whatever else is in the making
+          coalesce(CASE WHEN d.kind NOT IN ('video', 'gift', 'failure') THEN w.message_id END, o.message_id, 0) AS card,
+          coalesce(t.body ->> 'product', '') AS product,
           coalesce(j.style, '') AS style, coalesce(j.format, '') AS format, coalesce(j.seconds, 0) AS seconds,
           coalesce(o.photo, '') AS photo,
           EXISTS (SELECT FROM order_jobs k JOIN deliveries f ON f.job = k.job AND f.kind IN ('video', 'gift')

@@ -4,12 +4,16 @@ import json
 from typing import TYPE_CHECKING
 
 import asyncpg
+from msgspec.structs import replace
 
 from ledger.sql import load_queries
+from services.accounts.drafts import Draft
+from services.accounts.personal_data import Brief
 from services.adapters.telegram.callback_data import Again, Menu, MenuAction
 from services.notifier.deliveries import Deliveries
 from tests.integration.services.notifier.conftest import Notifier, make_due, row
 from tests.support.order_fixture import OrderFixture
+from tests.support.stored_draft import store_draft
 from tests.support.telegram import ScriptedTelegram, refusal
 
 if TYPE_CHECKING:
@@ -160,6 +164,8 @@ async def test_videos_come_as_replies_to_the_card_silent_but_the_first(
     seller = await studio.seller(locale="en")
     card = telegram.place(seller.chat_id)
     order = await studio.order(seller, 3, status_message=card)
+    next_one = Draft("next", seller.account, seller.chat_id, "photos/p.jpg", "b-next", Brief("lamp"))
+    await store_draft(pool, replace(next_one, message_id=card + 500))  # in the making, on a card of its own
     for number in (1, 0):
         await studio.finish(order.jobs[number], b"film")
         await notifier.run()
