@@ -52,14 +52,14 @@ class Video(CallbackData, prefix="vid"):
     position: int
 
 
-DraftId = Annotated[str, Field(pattern="^[0-9a-z]{0,24}$")]
-"""As ids are made, or empty: what is longer would not fit into the buttons that carry it on."""
+Id = Annotated[str, Field(pattern="^[0-9a-z]{0,24}$")]
+"""As ids are made, or empty: others fit into no key of the ledger, and no button that carries them on."""
 
 
 class OfDraft(CallbackData, prefix="draft"):
     """About a draft; an order's id is its draft's."""
 
-    draft: DraftId
+    draft: Id
 
 
 AgainView = Literal["", "styles", "formats"]
@@ -74,7 +74,7 @@ class Again(OfDraft, prefix="again"):
 class Rate(CallbackData, prefix="rate"):
     """Rate a video, once, by its job."""
 
-    job: str
+    job: Id
     stars: int
 
 
@@ -107,7 +107,7 @@ class CardButton(CallbackData, prefix="card", sep="|"):
 
     do: Literal["view", "style", "format", "seconds", "number", "empty", "cancel", "words", "photo"]
     value: str
-    draft: DraftId
+    draft: Id
     version: int
 
 
@@ -125,26 +125,26 @@ class Buy(CallbackData, prefix="buy"):
     """Buy a package. `draft` is the order to come back to; empty: none."""
 
     package: str
-    draft: DraftId
+    draft: Id
 
 
 class PayBy(CallbackData, prefix="payby"):
     provider: str
     package: str
-    draft: DraftId
+    draft: Id
 
 
 class Packages(CallbackData, prefix="packs"):
     """Back to the packages, from ways to pay or the receipt's address."""
 
-    draft: DraftId
-    payment: str = ""
+    draft: Id
+    payment: Id = ""
 
 
 class CheckPayment(CallbackData, prefix="paid"):
     """Check the payment now ("I have paid")."""
 
-    payment: str
+    payment: Id
 
 
 class BackToOrder(OfDraft, prefix="backto"):

@@ -174,6 +174,9 @@ async def promo(message: Message, command: CommandObject, chat: Conversation) ->
     if code := (command.args or "").strip():
         await enter_code(chat, code)
         return
+    if await chat.state.get_state() == Awaiting.contact.state:  # the next text is the receipt's address
+        await chat.send_aside(Screen(_("🎟 A promo code? Send /promo and the code.")))
+        return
     await chat.send_screen(Screen(_("🎟 Please write the promo code here."), keyboard([home_button()])))
     await chat.state.set_state(Awaiting.promo)
 

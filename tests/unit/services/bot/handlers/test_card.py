@@ -227,7 +227,7 @@ async def test_a_video_is_rated_once_by_its_seller(person: Person) -> None:
     await ledger.execute(c.IntendSubmission(job, 1, 1, "k", "m"), key="3")
     await ledger.execute(c.SucceedJob(job, 1, 1, Video("v", "0" * 64, 9)), key="4")
     edits = len(person.captions)
-    assert no in await rate(job, 9) and no in await rate("somebody's", 5)
+    assert no in await rate(job, 9) and no in await rate("theirs", 5)
     assert "Thank you" in await rate(job, 5) and (await ledger.read.job(job)).stars == 5
     person.restart()
     assert "Thank you" in await rate(job, 5), "the same update once more"
@@ -324,8 +324,12 @@ async def test_what_cannot_be_afforded_says_what_is_missing(person: Person) -> N
     assert "• <b>30 credits</b>: 60\u00a0₽ / 46\u00a0⭐ per video, you save 23 %" in person.said[-1]
 
 
-@each("data", ["topup:{}", "packs:{}:", "buy:credits-100:{}", "payby:yookassa:credits-100:{}"])
-async def test_a_forged_draft_that_no_button_could_carry_on_is_no_draft(data: str) -> None:
+@each(
+    "data",
+    ["topup:{}", "packs:{}:", "buy:credits-100:{}", "payby:yookassa:credits-100:{}", "rate:{}:5", "paid:{}"],
+)
+async def test_a_forged_id_that_fits_into_no_button_and_no_key_is_of_nothing(data: str) -> None:
     person = Person(memory_shop())
     await person.making()
-    assert STALE in await person.tap(data.format("x" * (64 - len(data) + 2)))
+    for forged in ("x" * (64 - len(data) + 2), "\x1f"):
+        assert STALE in await person.tap(data.format(forged))

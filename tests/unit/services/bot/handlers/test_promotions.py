@@ -9,7 +9,7 @@ from aiogram.methods import EditMessageText, SendMessage
 from ledger.promotions.commands import CreatePromo, key_of
 from services.accounts.personal_data import Brief
 from services.adapters.telegram.callback_data import AcceptTerms, Menu, MenuAction
-from services.bot.chat_state import Awaiting, ChatData, load_data
+from services.bot.chat_state import Awaiting, Buying, ChatData, load_data, save_data
 from services.bot.context import TERMS_VERSION
 from tests.integration.services.bot.people import picture
 from tests.support.bot_session import memory_shop
@@ -169,3 +169,14 @@ async def test_inviting_has_a_link_and_a_way_to_send_it(guest: Guest) -> None:
     await none.accepted()
     await none.say("/invite")
     assert "no credits" in none.said[-1]
+
+
+async def test_a_code_asked_for_while_the_receipts_address_is_waits_no_more_than_that(guest: Guest) -> None:
+    """Else the address would be taken for words about the product."""
+    await guest.making(words=Brief(""), view="product")
+    await save_data(guest.context, ChatData(buying=Buying("p" * 24, "credits-5", "", 40)))
+    await guest.context.set_state(Awaiting.contact)
+    await guest.say("/promo")
+    assert "Send /promo and the code" in guest.said[-2] and "receipt" in guest.said[-1]
+    await guest.say("anna@example.com")
+    assert guest.draft.words == Brief("") and await guest.context.get_state() is None
