@@ -22,6 +22,8 @@ _LATEST_US: Final = 4_102_444_800_000_000
 """2100: beyond, a signed 32-bit or a joke."""
 _CUT_OFF_US: Final = 500_000
 """A Date has whole seconds: half of one is missing on average."""
+_STOOD_US: Final = 60_000_000
+"""Clocks agree within that."""
 
 
 class Witness:
@@ -38,6 +40,9 @@ class Witness:
         with suppress(ValueError):
             told_us = round(parsedate_to_datetime(date).timestamp()) * 1_000_000 + _CUT_OFF_US
             if _EARLIEST_US < told_us < _LATEST_US:
+                before = self._seen.get(company)
+                if before is not None and told_us > (before.now_us() or told_us) + _STOOD_US:
+                    self._seen.clear()  # this machine stood still, and what it carried on is late by as much
                 self._seen[company] = CarriedTime(told_us, uptime_us())
 
     def hook(self, company: CompanyName) -> Callable[[Any], Awaitable[None]]:

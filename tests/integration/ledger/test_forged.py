@@ -250,7 +250,8 @@ MALFORMED: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("name", MALFORMED)
 async def test_a_batch_that_is_none_is_refused(owner, name: str):
-    with pytest.raises(asyncpg.PostgresError):
+    said = name.startswith(("a place", "counts"))  # or others would refuse it, for what it is not
+    with pytest.raises(asyncpg.InvalidParameterValueError if said else asyncpg.PostgresError):
         await append(owner, STEPS, **MALFORMED[name])
     assert await owner.fetchval("SELECT count(*) FROM events") == 0
 

@@ -73,6 +73,25 @@ def test_one_company_of_three_is_outvoted(uptime):
     assert told.now_us() == (NOON_S + 1) * 10**6 + 500_000
 
 
+def test_after_a_pause_of_the_machine_only_what_is_heard_anew_counts(uptime):
+    """Its uptime clock stood still, so that what was heard before is late by the pause."""
+    told = Witness()
+    for company in ("kie", "openai", "telegram"):
+        told.see(company, CIMultiDict(Date=NOON))
+    uptime["us"] += 60_000_000
+    told.see("telegram", CIMultiDict(Date=formatdate(NOON_S + 120, usegmt=True)))
+    assert told.now_us() == (NOON_S + 60) * 10**6 + 500_000, "a minute is no pause"
+    told.see("telegram", CIMultiDict(Date=formatdate(NOON_S + 7200, usegmt=True)))
+    assert told.now_us() == (NOON_S + 7200) * 10**6 + 500_000
+    told.see("telegram", CIMultiDict(Date=NOON))
+    told.see("kie", CIMultiDict(Date=formatdate(NOON_S + 1, usegmt=True)))
+    told.see("telegram", CIMultiDict(Date=formatdate(NOON_S - 7200, usegmt=True)))
+    told.see("openai", CIMultiDict(Date=NOON))
+    assert told.now_us() == NOON_S * 10**6 + 500_000, (
+        "no pause makes a clock go back: who says so is outvoted"
+    )
+
+
 async def test_every_client_tells(nobody):
     """Over HTTP, also by an answer that is an error."""
 
