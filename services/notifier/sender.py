@@ -37,6 +37,8 @@ logger = structlog.get_logger()
 CONCURRENCY: Final = 16
 SLOT_WAIT_S: Final = 3.0
 STATUS_WAIT_S: Final = 0.5
+STATUS_PATIENCE_S: Final = 60.0
+"""So long a payment's own message may take to say it: the chat's other messages wait behind."""
 GIVE_UP_S: Final = 3 * 24 * 3600.0
 """How long something that may still work is tried."""
 MISSING_GIVE_UP_S: Final = 600.0
@@ -121,11 +123,11 @@ class Sender:
     async def _deliver(self, delivery: Delivery) -> None:
         if delivery.chat_id is None:
             return await self._skip(delivery, "the account was erased")
-        if delivery.status_message is not None and not delivery.status_shown:
+        if delivery.status_message is not None and delivery.status_shown:
+            return await self._record_sent(delivery, delivery.status_message, None)  # one message per event
+        if delivery.status_message is not None and delivery.age_s < STATUS_PATIENCE_S:
             await self._deliveries.retry(delivery, STATUS_WAIT_S, None)
             return None
-        if delivery.status_message is not None:  # one message per event: that one says it
-            return await self._record_sent(delivery, delivery.status_message, None)
         if delivery.unknown_sends >= 2:
             return await self._end(delivery, UNKNOWN_TWICE)
         if delivery.has_file and await self._blobs.size_bytes(delivery.blob) is None:

@@ -116,6 +116,21 @@ async def test_a_message_that_is_gone_is_replaced_by_one_that_says_the_same(
     assert "Credits received: 5 credits" in sent.text and sent.buttons == [who.create(), "menu:home"]
 
 
+async def test_a_message_that_telegram_does_not_edit_keeps_the_chats_others_waiting_for_a_minute(
+    studio: OrderFixture, notifier: Notifier, telegram: ScriptedTelegram, pool: "Pool"
+) -> None:
+    who = await customer(studio, telegram)
+    await who.order("p1")
+    await who.pay("p1")
+    telegram.next("editMessageText", refusal(502, "Bad Gateway"), times=99)
+    await tell(notifier, pool)
+    assert telegram.sent(who.seller.chat_id) == []
+    await pool.execute("UPDATE deliveries SET owed_at = owed_at - interval '1 minute'")
+    await tell(notifier, pool)
+    (sent,) = telegram.sent(who.seller.chat_id)
+    assert "Credits received: 5 credits" in sent.text
+
+
 async def test_what_is_offered_is_the_order_as_its_card_shows_it_now(
     studio: OrderFixture, notifier: Notifier, telegram: ScriptedTelegram, pool: "Pool"
 ) -> None:
