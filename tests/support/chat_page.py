@@ -43,6 +43,20 @@ class ChatPage:
         await self.page.locator("#attach-send").click()
         await self.page.locator("#attach-sheet").wait_for(state="hidden")
 
+    async def side(self) -> None:
+        """Bring out the page's own controls; a wide window shows them always."""
+        if await self.page.locator("#open-side").is_visible():
+            await self.page.locator("#open-side").click()
+            await self.page.locator(".side-open").wait_for()
+
+    async def do(self, text: str, menu: str, deed: str) -> None:
+        """Choose a deed in the menu of the newest message that says `text`."""
+        says = self.page.locator(".text", has_text=text)  # not only quotes it
+        message = self.page.locator("#messages > li").filter(has=says).last
+        await message.hover()
+        await message.get_by_role("button", name=menu).click()
+        await self.page.get_by_role("menuitem", name=deed).click()
+
     async def tap(self, label: str) -> None:
         """Press the newest button with that label."""
         key = self._keys(label)

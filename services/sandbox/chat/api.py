@@ -53,9 +53,10 @@ def routes(ctx: Context) -> list[web.RouteDef]:
         web.get(r"/{user_id:\d+}/files/{file_id}", api.act(api.file)),
         web.post(r"/{user_id:\d+}/send", api.act(api.send)),
         web.post(r"/{user_id:\d+}/edit", api.act(api.edit)),
+        web.post(r"/{user_id:\d+}/forward", api.act(api.forward)),
         web.post(r"/{user_id:\d+}/tap", api.act(api.tap)),
         web.post(r"/{user_id:\d+}/pay", api.act(api.pay)),
-        web.post(r"/{user_id:\d+}/{deed:block|unblock|deactivate}", api.act(api.stand)),
+        web.post(r"/{user_id:\d+}/{deed:block|unblock|deactivate|reset}", api.act(api.stand)),
     ]
 
 
@@ -135,15 +136,16 @@ class _Api:
         )
 
     async def send(self, person: Person, request: web.Request) -> web.Response:
-        """JSON `{"text"}`, or a form: `photo`, `document`, `video`, `caption`."""
+        """JSON `{"text", "reply_to"?}`, or a form: `photo`, `document`, `video`, `caption`, `reply_to`."""
         if request.content_type.startswith("multipart/"):
             files, fields = await _form(request)
-            if files:
-                sent = await person.attach(files, fields.get("caption", ""))
-            else:
-                sent = person.write(fields.get("text", ""))
         else:
-            sent = person.write(str((await _json(request)).get("text") or ""))
+            files, fields = [], await _json(request)
+        reply_to = _whole(fields.get("reply_to") or 0, "reply_to")
+        if files:
+            sent = await person.attach(files, fields.get("caption", ""), reply_to)
+        else:
+            sent = person.write(str(fields.get("text") or ""), reply_to)
         return web.json_response({"ok": True, "message": sent[0], "messages": sent})
 
     async def edit(self, person: Person, request: web.Request) -> web.Response:
@@ -151,6 +153,11 @@ class _Api:
         body = await _json(request)
         edited = person.rewrite(_whole(body.get("message_id"), "message_id"), str(body.get("text") or ""))
         return web.json_response({"ok": True, "message": edited})
+
+    async def forward(self, person: Person, request: web.Request) -> web.Response:
+        """JSON `{"message_id"}`."""
+        forwarded = person.forward(_whole((await _json(request)).get("message_id"), "message_id"))
+        return web.json_response({"ok": True, "message": forwarded})
 
     async def tap(self, person: Person, request: web.Request) -> web.Response:
         """JSON `{"message_id", "data", "chat_id"?, "wait"?}`; `answer` is null when none came in `wait` s."""
@@ -175,6 +182,8 @@ class _Api:
         deed = request.match_info["deed"]
         if deed == "deactivate":
             person.deactivate()
+        elif deed == "reset":
+            person.reset()
         else:
             person.block(deed == "block")
         return web.json_response({"ok": True})

@@ -9,6 +9,7 @@ from typing import Any
 from events.errors import NeurocardsError
 from services.sandbox.telegram import Telegram
 from services.sandbox.telegram.calls import Upload
+from services.sandbox.telegram.content import CONTENT, WORDS, quoted
 from services.sandbox.telegram.entities import detected, trimmed
 from services.sandbox.telegram.media import Attachment, NotAPhotoError
 from services.sandbox.telegram.world import Message, Record
@@ -16,6 +17,7 @@ from services.sandbox.telegram.world import Message, Record
 # A client cuts a longer text into several messages, and a longer caption off.
 TEXT_LENGTH_MAX = 4096
 CAPTION_LENGTH_MAX = 1024
+EDITABLE_S = 48 * 3600
 TEXT_PARTS_MAX = 100
 ALBUM_MAX = 10
 DATA_MAX_BYTES = 64
@@ -42,7 +44,7 @@ class Person:
 
     # Writing
 
-    def write(self, text: str) -> list[Message]:
+    def write(self, text: str, reply_to: int = 0) -> list[Message]:
         """Send text; more than 4096 characters become several messages, as in a real client."""
         clean = text.strip()
         if not clean:
@@ -52,17 +54,19 @@ class Person:
             raise UnsupportedActionError(
                 f"the text is longer than {TEXT_PARTS_MAX * TEXT_LENGTH_MAX} characters", 413
             )
+        reply = self._reply(reply_to)
         self._begin()
-        return [self._post(_text("text", part)) for part in parts if part.strip()]
+        return [self._post(reply | _text("text", part)) for part in parts if part.strip()]
 
-    async def attach(self, files: Sequence[Attached], caption: str) -> list[Message]:
+    async def attach(self, files: Sequence[Attached], caption: str, reply_to: int = 0) -> list[Message]:
         """Send files; several photos or videos together are an album, documents go one by one."""
         if not files:
             raise UnsupportedActionError("send a text, or a file in a field called photo, document or video")
         if len(files) > ALBUM_MAX:
             raise UnsupportedActionError(f"not more than {ALBUM_MAX} files at once")
+        reply = self._reply(reply_to)
         self._begin()
-        contents = [dict([await self._keep(file)]) for file in files]
+        contents = [reply | dict([await self._keep(file)]) for file in files]
         if len(contents) > 1 and not any("document" in content for content in contents):
             album = str(self._telegram.store.next_id("telegram_album", 13_600_000_000_000_001))
             contents = [{"media_group_id": album, **content} for content in contents]
@@ -83,21 +87,40 @@ class Person:
         return await self._telegram.files.keep_document(file.upload)
 
     def rewrite(self, message_id: int, text: str) -> Message:
+        """Edit one's own words, for two days. The bot is told of changes only."""
         record = self._visible(message_id)
-        part = "caption" if "photo" in record["message"] else "text"
-        if record["from_bot"] or part not in record["message"]:
+        before: Message = record["message"]
+        part, longest = ("text", TEXT_LENGTH_MAX) if "text" in before else ("caption", CAPTION_LENGTH_MAX)
+        if record["from_bot"] or "forward_origin" in before or not any(key in before for key in CONTENT):
             raise UnsupportedActionError("only the words of your own messages can be edited", 403)
+        if self._telegram.ctx.clock.now() - before["date"] > EDITABLE_S:
+            raise UnsupportedActionError("a message can be edited for two days; this one is older", 403)
         clean = text.strip()
-        if not clean or len(clean) > TEXT_LENGTH_MAX:
-            raise UnsupportedActionError(f"the text must have 1 to {TEXT_LENGTH_MAX} characters")
-        words = ("text", "entities", "caption", "caption_entities")
-        rest = {key: value for key, value in record["message"].items() if key not in words}
-        edited: Message = {**rest, "edit_date": int(self._telegram.ctx.clock.now()), **_text(part, clean)}
+        if len(clean) > longest or not (clean or part == "caption"):
+            raise UnsupportedActionError(f"the text must have 1 to {longest} characters")
+        rest = {key: value for key, value in before.items() if key not in WORDS}
+        edited: Message = {**rest, **_text(part, clean)}
+        if edited == before:
+            return before
+        edited["edit_date"] = int(self._telegram.ctx.clock.now())
         record["message"] = edited
         with self._telegram.store.batch():
             self._world.change(record)
             self._telegram.updates.push("edited_message", edited, self.id)
         return edited
+
+    def forward(self, message_id: int) -> Message:
+        """Forward a message of this chat to the bot."""
+        source: Message = self._visible(message_id)["message"]
+        content = {key: source[key] for key in CONTENT if key in source}
+        if not content:
+            raise UnsupportedActionError("this message cannot be forwarded")
+        origin = {"type": "user", "sender_user": source["from"], "date": source["date"]}
+        origin = source.get("forward_origin", origin)
+        self._begin()
+        # The Bot API still names the origin in its older way too.
+        old = {"forward_from": origin["sender_user"], "forward_date": origin["date"]}
+        return self._post({"forward_origin": origin, **old, **content})
 
     # Buttons and money
 
@@ -120,6 +143,14 @@ class Person:
         return self._telegram.payments.start(self.id, invoice, message_id)
 
     # Standing towards the bot
+
+    def reset(self) -> None:
+        """Delete the chat on both sides and undo a block; the bot may write."""
+        self.block(False)
+        with self._telegram.store.batch():
+            self._world.empty(self.id)
+            afresh = {"deactivated": False, "pinned_message_id": None}
+            self._world.keep_person(self._world.meet(self.id) | afresh)
 
     def block(self, blocked: bool) -> None:
         record = self._world.meet(self.id)
@@ -153,6 +184,9 @@ class Person:
             raise UnsupportedActionError("this account is deleted", 403)
         if record["blocked"]:
             raise UnsupportedActionError("you have blocked the bot; unblock it first", 403)
+
+    def _reply(self, message_id: int) -> dict[str, Any]:
+        return {"reply_to_message": quoted(self._visible(message_id))} if message_id else {}
 
     def _post(self, content: dict[str, Any]) -> Message:
         with self._telegram.store.batch():

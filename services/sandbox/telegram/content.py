@@ -10,10 +10,15 @@ from services.sandbox.telegram.calls import BotApiError, Call, Upload, bad_reque
 from services.sandbox.telegram.entities import Entity, parsed
 from services.sandbox.telegram.media import PHOTO_SIZE_MAX_BYTES, Attachment, NotAPhotoError
 from services.sandbox.telegram.service import Telegram
-from services.sandbox.telegram.world import Message
+from services.sandbox.telegram.world import Message, Record
 
 TEXT_LENGTH_MAX = 4096
 CAPTION_LENGTH_MAX = 1024
+WORDS = ("text", "entities", "caption", "caption_entities")
+FILES = ("animation", "photo", "video", "document")
+CONTENT = (*WORDS, *FILES)
+"""What a copy of a message has of it."""
+
 _ATTACHED = "attach://"
 _WRONG_ID = "wrong file identifier/HTTP URL specified"
 
@@ -53,11 +58,15 @@ def read_options(telegram: Telegram, call: Call, chat_id: int) -> dict[str, Any]
         record = telegram.world.record(chat_id, reply_to)
         lenient = reply.get("allow_sending_without_reply") or call.flag("allow_sending_without_reply")
         if record is not None and not record.get("deleted"):
-            quoted = record["message"]
-            options["reply_to_message"] = {k: v for k, v in quoted.items() if k != "reply_to_message"}
+            options["reply_to_message"] = quoted(record)
         elif not lenient:
             raise bad_request("message to be replied not found")
     return options
+
+
+def quoted(record: Record) -> Message:
+    """A message as a reply to it shows it."""
+    return {key: value for key, value in record["message"].items() if key != "reply_to_message"}
 
 
 def deliver(telegram: Telegram, chat_id: int, content: dict[str, Any], markup: Keyboard | None) -> Message:

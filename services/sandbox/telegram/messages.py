@@ -7,6 +7,8 @@ from typing import Any
 from services.sandbox.telegram.buttons import read_markup
 from services.sandbox.telegram.calls import Call, bad_request
 from services.sandbox.telegram.content import (
+    CONTENT,
+    FILES,
     deliver,
     formatted_caption,
     read_attachment,
@@ -20,7 +22,6 @@ from services.sandbox.telegram.world import Message, Record
 
 DELETABLE_S = 48 * 3600
 _DELETE_MANY_MAX = 100
-_FILES = ("animation", "photo", "video", "document")
 _TEXT = ("text", "entities")
 _CAPTION = ("caption", "caption_entities")
 _NOT_MODIFIED = (
@@ -42,7 +43,6 @@ _ACTIONS = frozenset(
         "upload_video_note",
     }
 )
-_CONTENT = (*_TEXT, *_FILES, *_CAPTION)
 
 
 @method("sendMessage")
@@ -72,7 +72,7 @@ async def copy_message(telegram: Telegram, call: Call) -> dict[str, int]:
     if record is None or record.get("deleted"):
         raise bad_request("message to copy not found")
     source = record["message"]
-    content = {key: source[key] for key in _CONTENT if key in source}
+    content = {key: source[key] for key in CONTENT if key in source}
     if "successful_payment" in source or not content:
         raise bad_request("message can't be copied")
     if call.has("caption") and "text" not in content:
@@ -153,7 +153,7 @@ async def edit_message_text(telegram: Telegram, call: Call) -> Message:
 @method("editMessageCaption")
 async def edit_message_caption(telegram: Telegram, call: Call) -> Message:
     record = _editable(telegram, call)
-    if not any(kind in record["message"] for kind in _FILES):
+    if not any(kind in record["message"] for kind in FILES):
         raise bad_request("there is no caption in the message to edit")
     return _change(telegram, call, record, _CAPTION, read_caption(call))
 
@@ -167,7 +167,7 @@ async def edit_message_media(telegram: Telegram, call: Call) -> Message:
     content = await input_media(telegram, call, item)
     # Fetching took time; what was read before may be old by now.
     record = _editable(telegram, call, charge=False)
-    return _change(telegram, call, record, (*_TEXT, *_CAPTION, *_FILES), content)
+    return _change(telegram, call, record, (*_TEXT, *_CAPTION, *FILES), content)
 
 
 @method("editMessageReplyMarkup")

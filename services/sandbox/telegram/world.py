@@ -142,6 +142,13 @@ class World:
         changes[message_id] = record["seq"]
         self._signal(chat_id).notify()
 
+    def empty(self, chat_id: int) -> None:
+        """Delete every message of the chat."""
+        for message_id in list(self._changes.get(chat_id, ())):
+            record = self.record(chat_id, message_id)
+            if record is not None and not record.get("deleted"):
+                self.change(record | {"deleted": True})
+
     # What the person sees
 
     def notice(self, chat_id: int, kind: str, **details: Any) -> None:

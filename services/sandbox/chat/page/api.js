@@ -26,7 +26,9 @@ export const people = () => fetch("/chat/users").then(answer);
 export const news = (after, timeout) =>
   fetch(`${base}/messages?after=${after}&timeout=${timeout}&limit=200`).then(answer);
 
-export const say = (text) => post("send", { text });
+export const say = (text, replyTo) => post("send", { text, reply_to: replyTo });
+export const edit = (messageId, text) => post("edit", { message_id: messageId, text });
+export const forward = (messageId) => post("forward", { message_id: messageId });
 export const sendFiles = (form) => post("send", form);
 export const tap = (messageId, data) => post("tap", { message_id: messageId, data });
 export const pay = (target) => post("pay", target);

@@ -2,15 +2,17 @@
 
 import * as api from "./api.js";
 import { $, alertBox, fit, h, icon, toast } from "./dom.js";
+import { summary, textOf } from "./media.js";
 import { size, word } from "./words.js";
 
 const PREVIEW_TYPES = /^(image|video)\//;
 let commands = [];
 let picked = [];
+let target = null; // { message, deed }: what is answered ("reply") or edited ("edit")
 
-export async function say(text) {
+export async function say(text, replyTo) {
   try {
-    await api.say(text);
+    await api.say(text, replyTo);
   } catch (error) {
     toast(`${word("failed")}: ${error.message}`, "error");
     throw error;
@@ -23,12 +25,60 @@ $("line").addEventListener("submit", async (event) => {
   event.preventDefault();
   const text = $("text").value;
   if (!text.trim()) return;
+  const was = target;
+  aim(null);
   $("text").value = "";
   changed();
-  await say(text).catch(() => {
+  try {
+    if (was?.deed === "edit") await rewrite(was.message.message_id, text);
+    else await say(text, was?.message.message_id);
+  } catch {
     $("text").value = text;
     changed();
-  });
+    if (was) aim(was);
+  }
+});
+
+async function rewrite(messageId, text) {
+  try {
+    await api.edit(messageId, text);
+  } catch (error) {
+    toast(`${word("failed")}: ${error.message}`, "error");
+    throw error;
+  }
+}
+
+// Replying and editing
+
+/** Write to a message from here on: `{ message, deed }`, or null for a new one. */
+export function aim(wanted) {
+  target = wanted;
+  $("aim").hidden = !target;
+  if (!target) return;
+  const { message, deed } = target;
+  $("aim-icon").setAttribute("href", `/assets/icons.svg#${deed}`);
+  $("aim-title").textContent = deed === "edit" ? word("editing") : word("replyTo", message.from.first_name);
+  $("aim-text").textContent = summary(message);
+  $("text").focus();
+}
+
+export function startEdit(message) {
+  aim({ message, deed: "edit" });
+  $("text").value = textOf(message);
+  changed();
+}
+
+function drop() {
+  if (target?.deed === "edit") $("text").value = "";
+  aim(null);
+  changed();
+}
+$("aim-drop").addEventListener("click", () => {
+  drop();
+  $("text").focus();
+});
+$("line").addEventListener("keydown", (event) => {
+  if (event.key === "Escape" && target) drop();
 });
 
 $("text").addEventListener("keydown", (event) => {
@@ -142,10 +192,12 @@ $("attach-form").addEventListener("submit", async (event) => {
   const form = new FormData();
   for (const file of picked) form.append(kindOf(file), file, file.name);
   form.append("caption", $("caption").value);
+  if (target?.deed === "reply") form.append("reply_to", target.message.message_id);
   $("attach-sheet").classList.add("busy");
   try {
     await api.sendFiles(form);
     $("attach-sheet").close();
+    aim(null);
     if ($("text").value === $("caption").value) $("text").value = "";
     changed();
   } catch (error) {

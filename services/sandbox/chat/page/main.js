@@ -1,10 +1,11 @@
 // Starts the page: who is talking, what was said before, and then whatever comes.
 
 import * as api from "./api.js";
-import { say, setCommands } from "./composer.js";
+import { aim, say, setCommands, startEdit } from "./composer.js";
 import { $, alertBox, h, toast } from "./dom.js";
 import { count, show, toEnd } from "./messages.js";
 import { showControls } from "./controls.js";
+import { follow, setBot } from "./links.js";
 import { LANGUAGES, language, speak, word } from "./words.js";
 
 const POLL_S = 25;
@@ -17,6 +18,7 @@ const taps = new Map(); // callback query id -> the button that waits
 let acting = 0;
 let blocked = false;
 let hasCommands = false;
+let payload = new URLSearchParams(location.search).get("start") ?? ""; // of the link that led here
 
 const actions = {
   command: (text) => say(text).catch(() => {}),
@@ -52,6 +54,9 @@ const actions = {
     button.disabled = false;
     button.textContent = label;
   },
+  reply: (message) => aim({ message, deed: "reply" }),
+  edit: startEdit,
+  forward: (message) => api.forward(message.message_id).catch((error) => toast(`${word("failed")}: ${error.message}`, "error")),
 };
 
 function take({ messages, notices }) {
@@ -63,8 +68,8 @@ function take({ messages, notices }) {
   }
   const empty = count() === 0;
   $("welcome").hidden = !empty;
-  $("start").hidden = !(empty || blocked);
-  $("line").hidden = empty || blocked;
+  $("start").hidden = !(empty || blocked || payload);
+  $("line").hidden = !$("start").hidden;
   $("start").textContent = word(blocked ? "unblock" : "start");
 }
 
@@ -73,7 +78,7 @@ function answered({ callback_query_id: id, text, show_alert: loud, url }) {
   taps.delete(id);
   if (text && loud) alertBox(text);
   else if (text) toast(text);
-  if (/^https?:/i.test(url)) open(url, "_blank", "noopener");
+  if (url) follow(url).then((known) => !known && /^https?:/i.test(url) && open(url, "_blank", "noopener"));
 }
 
 function setAction(action) {
@@ -113,6 +118,7 @@ async function refresh(wanted = "") {
   speak(found.user.language_code);
   document.title = `${found.bot.first_name} · ${found.user.first_name}`;
   $("bot-name").textContent = found.bot.first_name;
+  setBot(found.bot.username);
   $("description").textContent = found.description || word("emptyChat");
   $("chip").textContent = found.user.first_name;
   $("chip").title = `id ${found.user.id}`;
@@ -134,7 +140,7 @@ async function side() {
     );
   $("people").replaceChildren(...users.sort((a, b) => a.id - b.id).map((person) => h("li", {}, link(person))));
   const free = Math.max(0, ...users.map((person) => person.id)) + 1;
-  $("add-person").href = `?user=${free}&lang=${language()}`;
+  for (const id of ["add-person", "reset-other"]) $(id).href = `?user=${free}&lang=${language()}`;
   $("languages").replaceChildren(
     ...Object.entries(LANGUAGES).map(([code, name]) =>
       h("a", { href: `?user=${api.user}&lang=${code}`, "aria-current": code === language() ? "true" : null }, name),
@@ -153,7 +159,32 @@ async function toggleBlock() {
 }
 
 $("block").addEventListener("click", toggleBlock);
-$("start").addEventListener("click", () => (blocked ? toggleBlock() : say("/start").catch(() => {})));
+$("start").addEventListener("click", () => (blocked ? toggleBlock() : start()));
+
+/** Press Start: with the payload of the link that led here, once. */
+async function start() {
+  try {
+    await say(payload ? `/start ${payload}` : "/start");
+  } catch {
+    return;
+  }
+  payload = "";
+  const here = new URL(location);
+  here.searchParams.delete("start");
+  history.replaceState(null, "", here);
+  take({ messages: [], notices: [] });
+}
+
+$("reset").addEventListener("click", () => $("reset-sheet").showModal());
+$("reset-cancel").addEventListener("click", () => $("reset-sheet").close());
+$("reset-form").addEventListener("submit", async () => {
+  try {
+    await api.stand("reset");
+    location.reload();
+  } catch (error) {
+    toast(`${word("failed")}: ${error.message}`, "error");
+  }
+});
 $("open-side").addEventListener("click", (event) => {
   event.stopPropagation();
   document.body.classList.toggle("side-open");

@@ -8,6 +8,11 @@ import { money, size, word } from "./words.js";
 export const mediaKind = (message) =>
   ["photo", "video", "animation", "document", "invoice"].find((kind) => message[kind]);
 
+export const textOf = (message) => message.text ?? message.caption ?? "";
+
+/** A message in a few words: its text, or what it carries. */
+export const summary = (message) => textOf(message) || word(mediaKind(message) ?? "message");
+
 /** What decides whether a shown medium is still the same after an edit. */
 export function mediaKey(message) {
   const kind = mediaKind(message);

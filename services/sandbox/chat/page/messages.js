@@ -2,7 +2,8 @@
 
 import { $, h, icon } from "./dom.js";
 import { formatted, link } from "./entities.js";
-import { media, mediaKey, mediaKind } from "./media.js";
+import { media, mediaKey, mediaKind, summary, textOf } from "./media.js";
+import { withDeeds } from "./deeds.js";
 import { clock, day, money, word } from "./words.js";
 
 const STICK_PX = 80;
@@ -12,7 +13,7 @@ let unread = 0;
 const list = $("messages");
 const log = $("log");
 
-/** Show new and changed messages. `actions`: command, tap, pay, copied. */
+/** Show new and changed messages. `actions`: command, tap, pay, copied, and what a message's menu does. */
 export function show(messages, actions) {
   const stick = log.scrollHeight - log.scrollTop - log.clientHeight < STICK_PX;
   let added = 0;
@@ -71,6 +72,7 @@ function change(message, actions) {
 }
 
 const PARTS = {
+  origin: [(m) => m.forward_origin, (m) => m.forward_origin && h("p.origin", {}, word("forwarded", m.forward_origin.sender_user.first_name))],
   quote: [(m) => m.reply_to_message?.message_id, (m) => m.reply_to_message && quote(m.reply_to_message)],
   media: [mediaKey, (m, actions) => media(m, actions.pay)],
   text: [
@@ -80,22 +82,20 @@ const PARTS = {
   meta: [(m) => [m.date, m.edit_date], meta],
 };
 
-const textOf = (message) => message.text ?? message.caption ?? "";
-
 /** Fill a message's element, replacing only the parts that changed. */
 function fill(entry, actions) {
   const { message, node, parts } = entry;
   const own = !message.from?.is_bot;
   const service = message.successful_payment ?? message.refunded_payment;
   node.className = service ? "service" : own ? "own" : "bot";
-  node.classList.toggle("bare", ["photo", "video", "animation"].includes(mediaKind(message)) && !textOf(message));
+  node.classList.toggle("bare", ["photo", "video", "animation"].includes(mediaKind(message)) && !textOf(message) && !message.forward_origin && !message.reply_to_message);
   node.classList.toggle("framed", ["photo", "video", "animation"].includes(mediaKind(message)));
   if (service) {
     const sum = money(service.total_amount, service.currency);
     node.replaceChildren(h("p", {}, word(message.successful_payment ? "paidNote" : "refundedNote", sum)));
     return;
   }
-  parts.bubble ??= node.appendChild(h("div.bubble"));
+  parts.bubble ??= node.appendChild(withDeeds(h("div.bubble"), () => entry.message, actions));
   for (const [name, [keyOf, make]] of Object.entries(PARTS)) {
     const key = JSON.stringify(keyOf(message) ?? "");
     if (parts[name]?.key === key) continue;
@@ -117,10 +117,8 @@ function meta(message) {
 
 function quote(message) {
   const name = message.from?.first_name ?? "";
-  const kind = mediaKind(message);
-  const words = textOf(message) || (kind ? word(kind) : "");
   const jump = () => $(`m${message.message_id}`)?.scrollIntoView({ block: "center", behavior: "smooth" });
-  return h("button.quote", { type: "button", onclick: jump }, h("b", {}, name), h("span", {}, words));
+  return h("button.quote", { type: "button", onclick: jump }, h("b", {}, name), h("span", {}, summary(message)));
 }
 
 function keyboard(message, rows, actions) {

@@ -203,15 +203,6 @@ async def test_a_person_cannot_send_nothing(sandbox: Sandbox) -> None:
     assert (await sandbox.person("5/send", {}, status=400))["ok"] is False
 
 
-async def test_a_person_edits_and_the_bot_hears(sandbox: Sandbox, bot: Bot) -> None:
-    said = await sandbox.says(5, "раз")
-    await sandbox.person("5/edit", {"message_id": said["message_id"], "text": "два"})
-    edited = (await bot.get_updates())[-1].edited_message
-    assert edited and edited.text == "два" and edited.edit_date
-    sent = await bot.send_message(5, "моё")
-    await sandbox.person("5/edit", {"message_id": sent.message_id, "text": "x"}, status=403)
-
-
 async def test_who_the_bot_is_and_whom_it_talks_to(sandbox: Sandbox, bot: Bot) -> None:
     await sandbox.says(5, "hi")
     me = await bot.me()
