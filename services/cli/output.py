@@ -28,7 +28,7 @@ Output = Annotated[OutputFormat, typer.Option("--output", "-o", help="Form of th
 _NUMBER = re.compile(r"[+-]?\d+([.,]\d+)*|")
 """What stands to the right in its column; nothing is as good as a number."""
 
-_WIDE = 1_000_000
+WIDE = 1_000_000
 """Columns of a table that goes into a pipe or file: a row is a line there, whatever is in it."""
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
@@ -75,7 +75,7 @@ def _table(rows: list[dict[str, Any]], title: str | None) -> None:
     if sys.stdout.isatty():
         Console(file=sys.stdout).print(table)
         return
-    console = Console(file=io.StringIO(), width=_WIDE, color_system=None, force_terminal=False)
+    console = Console(file=io.StringIO(), width=WIDE, color_system=None, force_terminal=False)
     with console.capture() as captured:
         console.print(table)
     typer.echo("\n".join(line.rstrip() for line in captured.get().splitlines()))

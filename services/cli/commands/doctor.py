@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 import typer
 
 from services.cli.connections import settings_here
-from services.cli.output import Output, OutputFormat, cell, emit, say
+from services.cli.output import WIDE, Output, OutputFormat, cell, emit, say
 
 if TYPE_CHECKING:
     from services.cli.doctor import Check
@@ -25,7 +26,8 @@ def doctor(output: Output = OutputFormat.table) -> None:
 
     checks = asyncio.run(_examine())
     if output is OutputFormat.table:
-        typer.echo("\n".join(line for check in checks for line in _lines(check)))
+        width = 100 if sys.stdout.isatty() else WIDE
+        typer.echo("\n".join(line for check in checks for line in _lines(check, width)))
     else:
         emit([check.as_row() for check in checks], output)
     failed = [check for check in checks if check.state is State.fail]
@@ -38,11 +40,12 @@ def doctor(output: Output = OutputFormat.table) -> None:
     raise typer.Exit(1 if failed else 0)
 
 
-def _lines(check: Check) -> list[str]:
-    """A check in lines of 100 columns; what to do begins with an arrow."""
+def _lines(check: Check, width: int) -> list[str]:
+    """A check in lines of `width` columns; what to do begins with an arrow."""
     from textwrap import wrap
 
-    head, room = f"{check.state:<5} {check.name:<20} ", 73
+    head = f"{check.state:<5} {check.name:<20} "
+    room = width - len(head)
     said = wrap(str(cell(check.found)), room, break_on_hyphens=False) or [""]
     advice = wrap(f"→ {cell(check.advice)}", room, break_on_hyphens=False) if check.advice else []
     lines = [*said, *advice]

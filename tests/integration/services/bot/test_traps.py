@@ -89,8 +89,8 @@ async def test_a_text_at_the_style_is_no_description_before_it_is_said_so(
 @pytest.mark.parametrize(
     ("who", "kept", "asked"),
     [
-        ("en", "Your photo is kept", "describe the product"),
-        ("ru", "Фото не пропадёт", "опишите товар"),
+        ("en", "What you have sent is kept", "describe the product"),
+        ("ru", "То, что вы прислали, сохранено", "опишите товар"),
     ],
 )
 async def test_a_photo_before_the_terms_is_used_after_them(

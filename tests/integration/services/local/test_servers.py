@@ -180,7 +180,7 @@ def test_a_folder_has_one_holder(folder: DataFolder) -> None:
     assert not folder.in_use()
     with folder.lock():
         assert folder.in_use()
-        with pytest.raises(StartError, match=rf"pid {os.getpid()}.*NEUROCARDS_DATA_DIR"), folder.lock():
+        with pytest.raises(StartError, match=rf"(?s)pid {os.getpid()}.*NEUROCARDS_DATA_DIR"), folder.lock():
             raise AssertionError("two holders")
     assert not folder.in_use()
 

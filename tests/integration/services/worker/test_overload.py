@@ -74,7 +74,8 @@ async def test_render_times_are_measured_by_the_model_that_made_the_video(worksh
     for job in jobs:
         assert (await workshop.ended(job)).outcome == "succeeded"
     await times.measure()
-    rows = await workshop._pool.fetch(query("render_times"), 20_000, 500, 50)
+    found = await workshop._pool.fetch(query("render_times"), 20_000, 500, 50)
+    rows = [row for row in found if row["seconds"] is None]
     assert sum(row["videos"] for row in rows) == len(jobs)
     assert MODEL not in {row["model"] for row in rows if row["videos"] == len(jobs)}, "one went elsewhere"
     assert all(0.1 <= row["usual_s"] <= row["p95_s"] for row in rows)

@@ -89,7 +89,7 @@ async def test_sales_are_paused_and_resumed_from_the_chat(admin: Buyer, buyer: B
         await buyer.hears("taking no orders and no payments")
         await buyer.at_the_page("pay")
         await buyer.tap(await buyer.sees_any(f"{CHECK}{by_card}"))
-        await buyer.hears("Credits received")
+        await buyer.hears("Paid")
         await admin.say("/pause once more")
         assert "the price is wrong" in await admin.hears("Sales are paused")
         await admin.press(DO)
