@@ -48,7 +48,8 @@ async def test_a_reader_across_two_racing_appends(
     await start_relay()
     feed = Feed(LogReader(pool), blocking_client(settings, BLOCK_S_MAX), poll_s=0.05)
     seen: list[Recorded] = []
-    reader = asyncio.create_task(follow(feed, seen))
+    over = asyncio.Event()
+    reader = asyncio.create_task(follow(feed, seen, over))
     await eventually(lambda: len(seen) == 5)
 
     await owner.execute("SELECT pg_advisory_lock(42)")  # the next insert stays in flight
@@ -63,8 +64,8 @@ async def test_a_reader_across_two_racing_appends(
 
     assert [receipt.position for receipt in receipts] == [6, 7]
     await eventually(lambda: len(seen) == 7)
-    reader.cancel()
-    await asyncio.gather(reader, return_exceptions=True)
+    over.set()
+    await reader
     assert [event.position for event in seen] == list(range(1, 8))
     assert (await published()).problems == []
     await feed.close()
@@ -77,7 +78,9 @@ async def test_many_processes_append_and_no_reader_meets_a_lower_position_later(
     feed = Feed(LogReader(pool), blocking_client(settings, BLOCK_S_MAX), poll_s=0.05)
     fed: list[Recorded] = []
     polled: list[int] = []
-    readers = [asyncio.create_task(follow(feed, fed)), asyncio.create_task(poll(LogReader(pool), polled))]
+    over = asyncio.Event()
+    reading = (follow(feed, fed, over), poll(LogReader(pool), polled, over))
+    readers = [asyncio.create_task(each) for each in reading]
 
     async def append(process: int) -> None:
         async with Ledger(database_url, pool) as own:
@@ -90,9 +93,8 @@ async def test_many_processes_append_and_no_reader_meets_a_lower_position_later(
     await asyncio.gather(*(append(process) for process in range(4)))
     total = 4 * 15 * 4
     await eventually(lambda: len(fed) == total and len(polled) == total)
-    for reader in readers:
-        reader.cancel()
-    await asyncio.gather(*readers, return_exceptions=True)
+    over.set()
+    await asyncio.gather(*readers)
 
     assert polled == [event.position for event in fed] == list(range(1, total + 1))
     assert (await published()).problems == []
@@ -102,17 +104,18 @@ async def test_many_processes_append_and_no_reader_meets_a_lower_position_later(
     await feed.close()
 
 
-async def follow(feed: Feed, seen: list[Recorded]) -> None:
+async def follow(feed: Feed, seen: list[Recorded], over: asyncio.Event) -> None:
+    """Until told that it is over: in Python 3.11 a wait that ends as it is cancelled goes on."""
     cursor: Cursor = GENESIS
-    while True:
+    while not over.is_set():
         events = await feed.batch(cursor, limit=10, wait_s=0.1)
         seen += events
         cursor = events[-1].cursor if events else cursor
 
 
-async def poll(reader: LogReader, seen: list[int]) -> None:
+async def poll(reader: LogReader, seen: list[int], over: asyncio.Event) -> None:
     """A reader who only remembers a position and asks for what is greater."""
-    while True:
+    while not over.is_set():
         seen += [event.position for event in await reader.events_after(seen[-1] if seen else 0, 7)]
         await asyncio.sleep(0)
 
