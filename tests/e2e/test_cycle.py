@@ -7,7 +7,7 @@ import pytest
 from services.platform.settings import load_settings
 from services.rehearsal.scenarios import SCENARIOS
 from services.rehearsal.seller import is_video
-from tests.support.playing import BLUE, CREDITS, RED, Play
+from tests.support.playing import ANSWER_S, BLUE, CREDITS, RED, Play
 from tests.support.private_files import others_may
 from tests.support.video import film_of
 from tests.support.waiting import eventually
@@ -20,9 +20,14 @@ SMALL_VIDEOS = False
 async def test_the_seller_gets_a_video_in_which_their_photo_moves(play: Play) -> None:
     seller = play.seller()
     order = await play.order(seller)
+    await seller.results(order, 1, ANSWER_S)
+    said = seller.chat.from_bot()
+    (card,) = (m["message_id"] for m in said if "photo" in m)
+    left = ["video" if is_video(m) else "card" for m in said if m["message_id"] >= card]
     assert await play.settled(seller, order) == 1
 
     (message,) = await seller.results(order, 1, 0)
+    assert left == ["card", "video"], "all that an order leaves in the chat"
     film = film_of(await seller.chat.file(message["video"]["file_id"]))
     assert film.codec == "h264"
     assert list((play.stack.folder / "data/blobs").rglob("*.mp4")), "as photos lie there"

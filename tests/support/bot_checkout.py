@@ -35,6 +35,9 @@ class MemoryLinks:
     async def set_message(self, payment: str, chat_id: int, message_id: int) -> None:
         self.kept[payment] = replace(self.kept[payment], chat_id=chat_id, message_id=message_id)
 
+    async def release(self, payment: str) -> None:
+        self.kept.pop(payment, None)
+
     async def unwatch(self, payment: str, refund: str = "") -> None:
         pass
 

@@ -1,7 +1,7 @@
 """A Bot whose calls are recorded and answered here; and a shop that keeps everything in memory."""
 
 import itertools
-from collections import deque
+from collections import Counter, deque
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any, cast
@@ -107,6 +107,7 @@ class MemoryLedger:
             payment=self._payment,
             promo=self._promo,
             sales=self._sales,
+            stream=self._stream,
         )
 
     async def execute(self, command: Command, *, key: str) -> Receipt:
@@ -128,6 +129,9 @@ class MemoryLedger:
 
     async def _sales(self) -> SystemState:
         return cast(SystemState, self.states.get(SALES_STREAM, SystemState()))
+
+    async def _stream(self, stream: str) -> list[Any]:
+        return []
 
     def now_us(self) -> int:
         return 1_000_000
@@ -152,18 +156,38 @@ class MemoryPeople:
         self.forgotten: dict[bytes, int] = {}
         self.owned: set[str] = {"photos/p.jpg"}
         self.wrong = 0
+        self.erasures: Counter[int] = Counter()
+        self.updates: set[int] | None = None
+        """Updates that wait in the inbox; None: nobody asks."""
+
+    def erase(self, telegram_id: int) -> None:
+        """Whoever comes back gets another account, and earlier updates are nobody's."""
+        self.erasures[telegram_id] += 1
+        del self.locales[telegram_id]
+        self.updates = set()
+
+    def _account(self, telegram_id: int) -> Account:
+        name = f"a{telegram_id}" + "x" * self.erasures[telegram_id]
+        return Account(name, telegram_id, self.locales[telegram_id], "0" * 64)
 
     async def remembered(self, names: Sequence[bytes]) -> int | None:
         return next((self.forgotten[name] for name in names if name in self.forgotten), None)
 
     async def account_of(self, telegram_id: int, locale: str) -> Account:
-        return Account(f"a{telegram_id}", telegram_id, self.locales.setdefault(telegram_id, locale), "0" * 64)
+        self.locales.setdefault(telegram_id, locale)
+        return self._account(telegram_id)
 
     async def sender(self, telegram_id: int, locale: str, update_id: int) -> Account | None:
+        if self.updates is not None and update_id not in self.updates:
+            return await self.of_telegram(telegram_id)
         return await self.account_of(telegram_id, locale)
 
     async def find(self, account: str) -> Account | None:
-        return await self.of_telegram(int(account[1:]))
+        found = await self.of_telegram(int(account[1:].rstrip("x")))
+        return found if found is not None and found.account == account else None
+
+    async def note_read(self, account: str, what: str, *, actor: str = "", reason: str = "") -> None:
+        pass
 
     async def own_photo(self, blob: str, account: str, size_bytes: int, bytes_per_day: int) -> bool:
         self.owned.add(blob)
@@ -173,8 +197,7 @@ class MemoryPeople:
         return blob in self.owned
 
     async def of_telegram(self, telegram_id: int) -> Account | None:
-        locale = self.locales.get(telegram_id)
-        return None if locale is None else Account(f"a{telegram_id}", telegram_id, locale, "0" * 64)
+        return self._account(telegram_id) if telegram_id in self.locales else None
 
     async def invite_code(self, account: str) -> str:
         return f"{account:0>8}"
@@ -183,7 +206,7 @@ class MemoryPeople:
         return next((f"a{person}" for person in self.locales if f"a{person}".zfill(8) == code), None)
 
     async def set_locale(self, account: str, locale: str) -> None:
-        self.locales[int(account[1:])] = locale
+        self.locales[int(account[1:].rstrip("x"))] = locale
 
     async def wants_reminders(self, account: str) -> bool:
         return self.reminders.get(account, True)
@@ -294,6 +317,9 @@ class EmptyHistory:
         return []
 
     job_names = jobs
+
+    async def welcomes_since(self, day: int) -> int:
+        return 0
 
 
 class MemoryBlobs:

@@ -297,7 +297,8 @@ async def edited(message: Message, chat: Conversation) -> None:
                 "✏️ The order with these words is placed already: it is made with the words as they were."
             )
             if not told:  # of many orders with the same words once
-                await chat.send_screen(Screen(placed), answer_to=message.message_id)
+                ways = keyboard([create_button()], [home_button()])
+                await chat.send_screen(Screen(placed, ways), answer_to=message.message_id)
             told = True
         elif text is None:
             await refuse_text(message, chat)

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from aiogram.methods import EditMessageMedia, EditMessageText, SendPhoto
+from aiogram.methods import EditMessageMedia, EditMessageText, SendMessage, SendPhoto
 from msgspec.structs import replace
 
 from services.accounts.personal_data import Brief
@@ -203,6 +203,8 @@ async def test_an_edit_of_a_placed_order_is_told_and_changes_nothing(person: Per
     edits = len(person.captions)
     await person.edit(21, "a green mug")
     assert "placed already" in person.said[-1] and person.draft.words == Brief("mug")
+    ways = data_of(person.session.of(SendMessage)[-1].reply_markup)
+    assert ways == [b.Menu(action=MenuAction.CREATE).pack(), b.Menu(action=MenuAction.HOME).pack()]
     assert len(person.captions) == edits
     await person.drafted(replace(person.draft, draft="d2"))  # once more with the same words
     told = len(person.said)
