@@ -262,12 +262,12 @@ BEGIN
     RETURN json_build_object('events', array_to_json(events), 'missing', to_json(missing));
 END $$;
 
--- The sum of an event's parts, NULL where one is not a whole number above 0.
+-- The sum of an event's parts, NULL where one is not above 0. An error where one is no whole number: by ->> a text would be one.
 CREATE FUNCTION ledger.parts_of(data jsonb) RETURNS bigint LANGUAGE sql IMMUTABLE
     RETURN CASE jsonb_array_length(data -> 'parts')
-        WHEN 1 THEN nullif(greatest((data #>> '{parts,0,amount}')::bigint, 0), 0)
-        ELSE (SELECT CASE WHEN bool_and((p ->> 'amount')::bigint > 0) IS DISTINCT FROM false
-                          THEN coalesce(sum((p ->> 'amount')::bigint), 0) END
+        WHEN 1 THEN nullif(greatest((data #> '{parts,0,amount}')::text::bigint, 0), 0)
+        ELSE (SELECT CASE WHEN bool_and((p -> 'amount')::text::bigint > 0) IS DISTINCT FROM false
+                          THEN coalesce(sum((p -> 'amount')::text::bigint), 0) END
               FROM jsonb_array_elements(coalesce(data -> 'parts', '[]')) AS p)
     END;
 
@@ -290,7 +290,7 @@ CREATE FUNCTION ledger.flawed_credits(p_after bigint) RETURNS TABLE ("position" 
             LEFT JOIN LATERAL (SELECT j.data FROM public.events j WHERE j.stream = f.stream AND j.version = 1 OFFSET 0) AS j ON true
             WHERE f.type = 'JobFailed'
         ), money AS (  -- came, or went, or did not go; with the account that had ordered
-            SELECT s.command, s.type, s.data, (s.data ->> 'credits')::bigint AS credits, 'account-' || (o.data ->> 'account') AS stream
+            SELECT s.command, s.type, s.data, (s.data -> 'credits')::text::bigint AS credits, 'account-' || (o.data ->> 'account') AS stream
             FROM added s
             LEFT JOIN LATERAL (SELECT o.data FROM public.events o WHERE o.stream = s.stream AND o.version = 1 OFFSET 0) AS o ON true
             WHERE s.type IN ('PaymentSucceeded', 'RefundFailed', 'PaymentRefunded', 'RefundIntended')
@@ -417,9 +417,9 @@ BEGIN
             ELSE
                 whole := p_versions[p_places[i]] = 0
                     AND stream = 'job-' || (charge ->> 'job') AND streams[p_places[i - 1]] = 'account-' || (job ->> 'account')
-                    AND charge ->> 'amount' ~ '^[1-9][0-9]{0,8}$' AND job -> 'price' = charge -> 'amount'
+                    AND (charge -> 'amount')::text ~ '^[1-9][0-9]{0,8}$' AND job -> 'price' = charge -> 'amount'
                     AND job -> 'parts' = charge -> 'parts'
-                    AND (jsonb_array_length(charge -> 'parts') = 1 AND charge #>> '{parts,0,amount}' = charge ->> 'amount'
+                    AND (jsonb_array_length(charge -> 'parts') = 1 AND charge #> '{parts,0,amount}' = charge -> 'amount'
                          OR ledger.parts_of(charge) = (charge ->> 'amount')::bigint);
             END IF;
             whole := whole AND firsts[i] IS NULL;

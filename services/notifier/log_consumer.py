@@ -5,12 +5,11 @@ notifiers only one can move the cursor.
 """
 
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
+import msgspec
 from msgspec.structs import astuple
 
-from events.account import CreditsGranted
-from events.codec import decode
 from events.envelope import Cursor, Recorded
 from events.stream_names import payment_of
 from ledger.postgres import Connection, Pool
@@ -25,6 +24,15 @@ query = load_queries("services.notifier")
 
 CONSUMER = "notifier"
 BATCH_EVENTS = 1000
+
+
+class _Granted(msgspec.Struct):
+    """The field that the database has judged: whatever else is in it, the notifier goes on."""
+
+    kind: str
+
+
+_granted = msgspec.json.Decoder(_Granted)
 
 
 class LogConsumer:
@@ -122,7 +130,7 @@ async def _write_payments(connection: Connection, events: list[Recorded]) -> Non
 async def _write_bonuses(connection: Connection, events: list[Recorded]) -> None:
     """Referral bonuses of either side, and an operator's grants; others are told where they are made."""
     granted = [event for event in events if event.type == "CreditsGranted"]
-    came = [e.position for e in granted if cast(CreditsGranted, decode(e)).kind in ("referral", "manual")]
+    came = [e.position for e in granted if _granted.decode(e.data).kind in ("referral", "manual")]
     if came:
         await connection.execute(query("bonuses_owe"), came)
 

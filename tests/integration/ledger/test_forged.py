@@ -12,6 +12,7 @@ from tests.support.hand_made import ARGUMENTS, CALL, Made, append, arguments
 
 ONE, THREE = ({"lot": 1, "amount": amount, "kind": "bonus"} for amount in (1, 3))
 PARTS = [{"lot": 1, "amount": 2, "kind": "bonus"}]
+TEXTS = [{"lot": 1, "amount": "2", "kind": "bonus"}]
 TERMS = ("pack", 5, 500, "RUB", "1", False, None, "credits", "ru")
 
 
@@ -45,7 +46,7 @@ def grant(kind: str = "manual", amount: Any = 5, account: str = "a", **more: Any
     )
 
 
-def succeeded(credits: int = 5, payment: str = "ordered") -> Made:
+def succeeded(credits: Any = 5, payment: str = "ordered") -> Made:
     return (f"payment-{payment}", "PaymentSucceeded", {
         "provider": "yookassa", "provider_payment": "yk-new", "amount_minor": 500, "currency": "RUB",
         "credits": credits, "lot": 9,
@@ -105,6 +106,11 @@ FORGED: dict[str, list[list[Made]]] = {
     "a job without its charge": [[queued()]],
     "a free job that is none again": [[queued(0, parts=[])]],
     "a job of a text's price": [[charge(), queued("2")]],
+    "a charge in texts": [[charge("2", parts=TEXTS), queued("2", parts=TEXTS)]],
+    "a charge of texts in its parts": [[charge(parts=TEXTS), queued(parts=TEXTS)]],
+    "a charge of texts in several parts": [[charge(4, parts=TEXTS * 2), queued(4, parts=TEXTS * 2)]],
+    "a refund of texts in its parts": [[failed(), refund(parts=TEXTS)]],
+    "a purchase of a text's credits": [[succeeded("5"), grant("purchase", account="b")]],
     "a job without a price": [[charge(), queued(None)]],
     "less than the job's price": [[charge(), queued(3)]],
     "another account's job": [[charge(), queued(account="b")]],

@@ -7,14 +7,17 @@ import pytest
 from msgspec.structs import replace
 
 from events.envelope import GENESIS
-from events.errors import UnknownEventTypeError
+from events.errors import CodecError, UnknownEventTypeError
 from ledger.errors import IntegrityError
-from projections.engine import cursors
-from projections.engine.errors import ProjectionNotFoundError
+from projections.engine import cursors, runner
+from projections.engine.errors import ProjectionNotFoundError, UnfoldableEventError
 from projections.engine.registry import PROJECTIONS
 from projections.engine.runner import Runner
 from projections.engine.state_root import build
+from tests.integration.ledger.test_forged import charge, failed, queued, refund
 from tests.integration.projections.conftest import view_equals_log
+from tests.support.arena.processes import own_login
+from tests.support.hand_made import Made, append
 from tests.support.history import rehashed
 from tests.support.state_roots import state_root
 from tests.support.traffic import Traffic
@@ -130,6 +133,35 @@ async def test_an_unknown_event_type_stops_with_a_clear_error_and_applies_nothin
         await runner.apply(fresh[5:])
     assert await runner.cursor() == fresh[4].cursor
     assert await view_equals_log(pool, name)
+
+
+async def test_what_no_read_model_can_hold_stops_it_until_a_person_says_how_to_read_it(
+    traffic: Traffic, pool, ledger, database_url, catch_up, monkeypatch
+):
+    """A login may write what its types permit and nobody can decode, or what cannot stand where it does."""
+    await traffic.play(20)
+    await catch_up()
+    hostile: dict[str, Made] = {
+        "balances": ("account-x", "TermsAccepted", {"terms": 5}),
+        "job_status": ("job-x", "VideoRated", {"account": "x", "stars": 5}),
+        "error_stats": ("job-y", "JobFailed", {"by": "operator", "failure": {"error_class": 5}}),
+    }
+    bot = await asyncpg.connect(own_login(database_url, "bot"))
+    await append(bot, *([made] for made in hostile.values()), [charge(), queued(model=5)])
+    for name in hostile:
+        with pytest.raises((CodecError, UnfoldableEventError), match="at position"):
+            await catch_up(name)
+    *seen, _, order = (await ledger.read.events_after(0))[-len(hostile) - 2 :]
+    meant: dict[str, str | None] = {event.hash.hex(): None for event in seen}
+    meant[order.hash.hex()] = order.data.replace('"model": 5', '"model": "5"')
+    monkeypatch.setattr(runner, "READ_AS", meant)
+    await catch_up()
+    await append(bot, [failed("n1"), refund(job="n1")])  # recalls the order
+    await bot.close()
+    await traffic.play(10)
+    await catch_up()
+    assert all([await view_equals_log(pool, name) for name in PROJECTIONS])
+    assert await pool.fetchval("SELECT model FROM job_status WHERE job = 'n1'") == "5"
 
 
 async def test_events_that_the_log_does_not_hold_are_refused(traffic: Traffic, pool, ledger):

@@ -1,8 +1,12 @@
 """Both sides of an invitation hear of their bonus, once."""
 
+import asyncpg
+
 from ledger.log.ledger import Ledger
 from ledger.promotions.commands import RewardInvitation, key_of
+from tests.integration.ledger.test_forged import grant
 from tests.integration.services.notifier.conftest import Notifier
+from tests.support.hand_made import append
 from tests.support.order_fixture import OrderFixture
 from tests.support.telegram import ScriptedTelegram
 
@@ -31,3 +35,18 @@ async def test_other_grants_are_told_by_whoever_makes_them(
     seller = await studio.seller()
     await notifier.run()
     assert telegram.sent(seller.chat_id) == []
+
+
+async def test_a_grant_that_nobody_can_decode_keeps_no_message_from_others(
+    studio: OrderFixture, ledger: Ledger, notifier: Notifier, telegram: ScriptedTelegram, database_url: str
+) -> None:
+    bad, good = await studio.seller(), await studio.seller()
+    connection = await asyncpg.connect(database_url)
+    for account, reason in ((bad.account, 7), (good.account, "sorry")):
+        await append(connection, [grant(account=account, reason=reason)])
+    await connection.close()
+    await notifier.run()
+    await notifier.run()
+    assert notifier.follower._position == (await ledger.read.head()).position
+    (told,) = telegram.sent(good.chat_id)
+    assert "5" in told.text
