@@ -13,6 +13,7 @@ import fcntl
 import hashlib
 import json
 import os
+import shutil
 import socket
 import tempfile
 from collections.abc import Iterator
@@ -26,6 +27,8 @@ _SOCKET_PATH_BYTES = 100
 """Linux takes 107 bytes, macOS 103; `/.s.PGSQL.5432` is the longest name we use."""
 _LONGEST_NAME = ".s.PGSQL.65535.lock"
 _LOG_KEPT_BYTES = 5_000_000
+_ROOM_BYTES_MIN = 100_000_000
+"""Fresh databases take half of it; with less Postgres breaks off in the middle of something."""
 
 
 class DataFolder:
@@ -38,7 +41,7 @@ class DataFolder:
         self.addresses = self.run / "up.json"
 
     def prepare(self) -> None:
-        """Make the folders, private to this user. Raises StartError when that is not possible."""
+        """Make the folders, private to this user. Raises StartError when there is no way or no room."""
         try:
             for folder in (self.root, self.run, self.logs, self.valkey):
                 folder.mkdir(parents=True, exist_ok=True)
@@ -47,6 +50,11 @@ class DataFolder:
             raise StartError(
                 f"NEUROCARDS_DATA_DIR: cannot write to {self.root}: {error.strerror}; choose another folder"
             ) from None
+        if (free := shutil.disk_usage(self.root).free) < _ROOM_BYTES_MIN:
+            raise StartError(
+                f"NEUROCARDS_DATA_DIR: the disk of {self.root} has only {free // 1_000_000} MB left, and the"
+                f" databases need {_ROOM_BYTES_MIN // 1_000_000} MB: free some, or choose another disk"
+            )
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:

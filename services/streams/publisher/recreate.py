@@ -48,7 +48,8 @@ class StreamMaker:
         epoch = await self._scripts.recover(seen, base, jobs)
         if epoch is None:
             return None
-        say = logger.warning if head.position else logger.info  # before the first event nothing was lost
+        # Where no streams were and nobody has read an event, it is a first start: nothing was lost.
+        say = logger.warning if position or seen.epoch else logger.info
         say(
             "streams_made_anew", reason=reason, base=position, head=head.position, jobs=len(jobs), epoch=epoch
         )

@@ -1,10 +1,12 @@
 """The embedded servers keep their data, whatever kills whom, and never run twice on one folder."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from types import SimpleNamespace
 
 import asyncpg
 import pytest
@@ -190,3 +192,11 @@ def test_an_unusable_folder_is_named(folder: DataFolder) -> None:
     file.write_text("")
     with pytest.raises(StartError, match="NEUROCARDS_DATA_DIR"):
         DataFolder(file / "below").prepare()
+
+
+def test_a_full_disk_is_said_before_anything_starts(
+    folder: DataFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=7_000_000))
+    with pytest.raises(StartError, match=f"{folder.root} has only 7 MB left, .* need 100 MB: free some"):
+        folder.prepare()

@@ -1,5 +1,7 @@
 """Where the streams begin again after a wipe."""
 
+from structlog.testing import capture_logs
+
 from projections.engine import cursors
 from services.platform.redis_keys import EPOCH, JOBS, LEDGER
 from services.streams import entries as streams
@@ -29,10 +31,12 @@ async def test_publishing_begins_again_at_what_the_consumers_still_need(
     unfinished = [job for job in await ledger.read.open_jobs() if job.position <= needed]
     assert unfinished
 
-    await start_relay()
-    report = await published()
+    with capture_logs() as logs:
+        await start_relay()
+        report = await published()
 
     assert report.problems == []
+    assert levels(logs) == ["warning"], "what had been read is gone"
     assert await first_position(redis) == needed
     entries = [streams.decode_job(*entry) for entry in await redis.xrange(JOBS)]
     older = [entry for entry in entries if entry.position <= needed]
@@ -40,6 +44,18 @@ async def test_publishing_begins_again_at_what_the_consumers_still_need(
         (j.position, j.job, "JobQueued") for j in unfinished
     ]
     assert [e.position for e in entries] == sorted(e.position for e in entries)
+
+
+async def test_a_first_start_warns_of_nothing(traffic: Traffic, start_relay, published):
+    await traffic.play(5)
+    with capture_logs() as logs:
+        await start_relay()
+        await published()
+    assert levels(logs) == ["info"]
+
+
+def levels(logs) -> list[str]:
+    return [line["log_level"] for line in logs if line["event"] == "streams_made_anew"]
 
 
 async def test_a_consumer_far_behind_does_not_make_new_orders_wait(
