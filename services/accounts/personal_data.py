@@ -157,6 +157,21 @@ class PersonalData:
         """Record, before it is shown, that a person's data is read. Login and time are Postgres' own."""
         await self._pool.execute(query("note_read"), actor, what, account, reason)
 
+    async def reads_today(self, account: str, what: str) -> int:
+        """How often a command read their data within a day."""
+        return int(await self._pool.fetchval(query("reads_today"), account, what))
+
+    async def export(self, account: str, rows_max: int) -> tuple[dict[str, list[msgspec.Raw]], list[str]]:
+        """Rows as JSON by table, all that is held; and tables with more."""
+        held: dict[str, list[msgspec.Raw]] = {}
+        for table, body in await self._pool.fetch(query("personal_export"), account, rows_max + 1):
+            held.setdefault(table, []).append(msgspec.Raw(body.encode()))
+        more = [table for table, rows in held.items() if len(rows) > rows_max]
+        return {table: rows[:rows_max] for table, rows in held.items()}, more
+
+    async def unfinished_jobs(self, account: str) -> int:
+        return len(await self._pool.fetch(query("open_jobs_of"), account))
+
     async def use_blob(self, blob: str) -> bool:
         """Whether the blob is owned; keeps it for DRAFT_KEEP_SECONDS."""
         return await self._pool.fetchval(query("use_blob"), blob) is not None

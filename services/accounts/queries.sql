@@ -167,6 +167,10 @@ INSERT INTO person_reads (actor, what, account, reason) VALUES ($1, $2, $3, $4)
 INSERT INTO notice_requests (account, draft, asked_by) VALUES ($1, $2, $3)
 ON CONFLICT (account) DO UPDATE SET draft = $2, asked_by = $3, asked_at = clock_timestamp()
 
+-- name: reads_today
+-- How often a person's data was read so within a day. $1 account, $2 command
+SELECT count(*) FROM person_reads WHERE account = $1 AND what = $2 AND read_at > clock_timestamp() - interval '1 day'
+
 -- name: open_jobs_of
 -- $1 account
 SELECT job FROM open_jobs WHERE account = $1
@@ -187,6 +191,29 @@ RETURNING blob
 -- name: own_video
 -- $1 a video that is about to be stored, $2 whose it is
 INSERT INTO blobs (blob, account, used_at, logged) VALUES ($1, $2, 'infinity', true) ON CONFLICT DO NOTHING
+
+-- name: personal_export
+-- All that is held of a person, as JSON by table. $1 account, $2 at most so many rows of a table. Not the salt.
+SELECT 'accounts' AS held, row_to_json(t)::text AS body
+FROM (SELECT account, telegram_id, locale, reminders, invite, created_at, person FROM accounts WHERE account = $1) t
+UNION ALL (SELECT 'texts', row_to_json(t)::text FROM texts t WHERE account = $1 LIMIT $2)
+UNION ALL (SELECT 'drafts', row_to_json(t)::text FROM drafts t WHERE account = $1 LIMIT $2)
+UNION ALL (SELECT 'blobs', row_to_json(t)::text FROM blobs t WHERE account = $1 LIMIT $2)
+UNION ALL (SELECT 'outside_words', row_to_json(t)::text FROM outside_words t WHERE account = $1 LIMIT $2)
+UNION ALL (SELECT 'chat_states', row_to_json(t)::text FROM chat_states t JOIN accounts USING (telegram_id) WHERE account = $1)
+UNION ALL (SELECT 'notice_requests', row_to_json(t)::text FROM notice_requests t WHERE account = $1)
+UNION ALL (SELECT 'verdicts', row_to_json(t)::text FROM verdicts t WHERE account = $1 LIMIT $2)
+UNION ALL (SELECT 'wrong_codes', row_to_json(t)::text FROM wrong_codes t WHERE account = $1 LIMIT $2)
+UNION ALL (SELECT 'updates', row_to_json(t)::text FROM updates t
+           WHERE (SELECT telegram_id FROM accounts WHERE account = $1) IN (t.user_id, t.chat_id) LIMIT $2)
+UNION ALL (SELECT 'person_reads', json_build_object('read_at', read_at, 'what', what)::text
+           FROM person_reads WHERE account = $1 ORDER BY number DESC LIMIT $2)
+UNION ALL (SELECT 'payment_links', row_to_json(t)::text FROM payment_links t WHERE account = $1 LIMIT $2)
+UNION ALL (SELECT 'payment_requests', row_to_json(t)::text FROM payment_requests t WHERE account = $1 LIMIT $2)
+UNION ALL (SELECT 'payment_watch', row_to_json(t)::text FROM payment_watch t WHERE account = $1 LIMIT $2)
+UNION ALL (SELECT 'order_jobs', row_to_json(t)::text FROM order_jobs t WHERE account = $1 LIMIT $2)
+UNION ALL (SELECT 'status_messages', row_to_json(t)::text FROM status_messages t WHERE account = $1 LIMIT $2)
+UNION ALL (SELECT 'deliveries', row_to_json(t)::text FROM deliveries t WHERE account = $1 LIMIT $2)
 
 -- name: personal_data_of
 -- What there is of the person behind an account, in counts. $1 account

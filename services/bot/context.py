@@ -11,6 +11,7 @@ from ledger.accounts.state import AccountState
 from ledger.errors import WhyPaused
 from ledger.log.ledger import Ledger
 from services.accounts.drafts import Drafts
+from services.accounts.erase import Forgetting
 from services.accounts.personal_data import PersonalData
 from services.bot.checkout import Checkout
 from services.bot.moderation import Moderation
@@ -55,6 +56,7 @@ class BotContext:
     texts: Catalogues
     moderation: Moderation
     checkout: Checkout
+    forgetting: Forgetting
     circuits: Circuits = field(default_factory=Circuits)
     outlook: Outlook = field(default_factory=Outlook)
     again: dict[int, Counter[str]] = field(default_factory=dict)

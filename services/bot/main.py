@@ -9,6 +9,7 @@ import structlog
 from aiogram import Bot
 
 from services.accounts.drafts import Drafts
+from services.accounts.erase import Forgetting
 from services.accounts.personal_data import PersonalData
 from services.adapters.openai.moderation import Moderator
 from services.adapters.telegram.client import create_bot, is_transient
@@ -63,7 +64,6 @@ async def serve(settings: Settings) -> None:
             ):
                 texts, people, blobs = bot_texts(), PersonalData(pool), open_blobs(settings)
                 orders = PaymentOrders(settings, ledger, pool)
-                stars = StarsPayments(orders, bot, people)
                 shop = BotContext(
                     settings,
                     people,
@@ -74,7 +74,8 @@ async def serve(settings: Settings) -> None:
                     load_catalogue(),
                     texts,
                     Moderation(settings.moderation, moderator, Verdicts(pool), blobs),
-                    Checkout(orders, YooKassaPayments(orders, yookassa), stars),
+                    Checkout(orders, YooKassaPayments(orders, yookassa), StarsPayments(orders, bot, people)),
+                    Forgetting(settings, pool, ledger, blobs),
                     Circuits(CircuitBook(pool)),
                     Outlook(pool, capacity(settings)),
                 )

@@ -6,11 +6,14 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 import structlog
-from aiogram import BaseMiddleware
-from aiogram.types import CallbackQuery, Chat, TelegramObject, User
+from aiogram import BaseMiddleware, Bot
+from aiogram.types import CallbackQuery, Chat, PreCheckoutQuery, TelegramObject, User
+from aiogram.utils.i18n import gettext as _
 from structlog.contextvars import bind_contextvars
 
 from services.adapters.telegram.callback_data import CheckPayment, Order
+from services.adapters.telegram.client import answer_tap
+from services.adapters.telegram.stars import answer_pre_checkout
 from services.bot.context import TERMS_VERSION, BotContext, Person
 from services.bot.metrics import drop
 from services.bot.replies import Conversation
@@ -34,10 +37,15 @@ class PersonMiddleware(BaseMiddleware):
             private = chat is None or chat.type == "private"
             return drop(data["event_update"].event_type, "no_person" if private else "not_private")
         update_id, state = data["event_update"].update_id, data.get("state")
-        account = await self._shop.people.sender(user.id, locale_for(user.language_code), update_id)
+        kind, locale = data["event_update"].event_type, locale_for(user.language_code)
+        if kind == "message":
+            account = await self._shop.people.sender(user.id, locale, update_id)
+        else:  # a tap or an edit is about what was: it makes no account of somebody who was erased
+            account = await self._shop.people.of_telegram(user.id)
         if account is None:
             logger.info("person_was_erased")
-            return drop(data["event_update"].event_type, "erased")
+            await self._say_gone(data["bot"], event, locale)
+            return drop(kind, "erased")
         bind_contextvars(account=account.account)
         accepted = (await self._shop.ledger.read.account(account.account)).terms == TERMS_VERSION
         person = data["person"] = Person(account.account, account.locale, user.id, accepted, account.person)
@@ -58,6 +66,14 @@ class PersonMiddleware(BaseMiddleware):
                     raise
                 return None
         return answer
+
+    async def _say_gone(self, bot: Bot, event: TelegramObject, locale: str) -> None:
+        with self._shop.texts.speaking(locale):
+            words = _("🤷 Nothing of yours is here any more. Write /start to begin anew.")
+        if isinstance(event, CallbackQuery):
+            await answer_tap(bot, event.id, words, alert=True)
+        elif isinstance(event, PreCheckoutQuery):
+            await answer_pre_checkout(bot, event.id, words)
 
     async def _is_there(self, account: str) -> bool:
         """Whether the account still exists. If not, what was to be written about it was refused."""

@@ -91,9 +91,9 @@ class History:
         self._pool = pool
         self._log = log
 
-    async def operations(self, account: str, page: int = 0) -> tuple[list[Operation], int]:
+    async def operations(self, account: str, page: int = 0, size: int = PAGE) -> tuple[list[Operation], int]:
         """One page of movements, newest first, and how many there are."""
-        rows = await self._pool.fetch(query("operations"), account_stream(account), PAGE, page * PAGE)
+        rows = await self._pool.fetch(query("operations"), account_stream(account), size, page * size)
         found = [
             Operation(
                 cast(CreditEvent, decode_data(row["type"], row["data"], row["position"])),

@@ -6,7 +6,14 @@ from dataclasses import dataclass
 from aiogram import Bot
 from aiogram.exceptions import TelegramAPIError
 from aiogram.fsm.context import FSMContext
-from aiogram.types import BotCommandScopeChat, CallbackQuery, Message, ReplyParameters, TelegramObject
+from aiogram.types import (
+    BotCommand,
+    BotCommandScopeChat,
+    CallbackQuery,
+    Message,
+    ReplyParameters,
+    TelegramObject,
+)
 from msgspec.structs import replace
 
 from services.adapters.telegram import client
@@ -100,11 +107,11 @@ class Conversation:
         ):
             await self.send_screen(screen)
 
-    async def offer_commands(self) -> None:
-        """List the commands of this chat in the language now spoken; best effort."""
+    async def offer_commands(self, *offered: BotCommand) -> None:
+        """List these or all commands of this chat; best effort."""
         scope = BotCommandScopeChat(chat_id=self.person.chat_id)
         with suppress(TelegramAPIError):
-            await self.bot.set_my_commands(commands(invites=self.shop.invites), scope=scope)
+            await self.bot.set_my_commands(list(offered) or commands(invites=self.shop.invites), scope=scope)
 
     async def answer_tap(self, text: str = "", *, alert: bool = False) -> None:
         """Answer the tapped button; a text has no such answer."""

@@ -143,6 +143,7 @@ def build_dispatcher(shop: BotContext, places: BaseStorage) -> Dispatcher:
     dispatcher.pre_checkout_query.outer_middleware(who)
     dispatcher.include_routers(
         fallback.foreign,
+        cabinet.data_router,
         terms.router,
         promotions.router,
         admin.router,

@@ -11,7 +11,6 @@ from aiogram.client.session.base import BaseSession
 from aiogram.methods import GetFile, GetMe, SendInvoice, SendMessage, SendPhoto, TelegramMethod
 from aiogram.methods.base import TelegramType
 from aiogram.types import Chat, File, Message, User
-from msgspec.structs import replace
 
 from events.stream_names import SALES_STREAM, promo_stream
 from ledger.accounts.state import AccountState
@@ -23,7 +22,6 @@ from ledger.log.batch import Receipt
 from ledger.payments.state import PaymentState
 from ledger.promotions.promo_codes import PromoState
 from ledger.system.decider import SystemState
-from services.accounts.drafts import Draft, Offered, View
 from services.accounts.personal_data import Account, Brief
 from services.adapters.openai.moderation import Kinds, Moderator
 from services.adapters.telegram.client import create_bot
@@ -34,6 +32,7 @@ from services.generation.catalogue import load_catalogue
 from services.platform.blobs import BlobError, StoredBlob
 from services.platform.settings import load_settings
 from tests.support.bot_checkout import memory_till
+from tests.support.memory_drafts import MemoryDrafts
 
 TEXTS = bot_texts()
 
@@ -156,6 +155,7 @@ class MemoryPeople:
         self.forgotten: dict[bytes, int] = {}
         self.owned: set[str] = {"photos/p.jpg"}
         self.wrong = 0
+        self.reads: list[str] = []
         self.erasures: Counter[int] = Counter()
         self.updates: set[int] | None = None
         """Updates that wait in the inbox; None: nobody asks."""
@@ -185,9 +185,6 @@ class MemoryPeople:
     async def find(self, account: str) -> Account | None:
         found = await self.of_telegram(int(account[1:].rstrip("x")))
         return found if found is not None and found.account == account else None
-
-    async def note_read(self, account: str, what: str, *, actor: str = "", reason: str = "") -> None:
-        pass
 
     async def own_photo(self, blob: str, account: str, size_bytes: int, bytes_per_day: int) -> bool:
         self.owned.add(blob)
@@ -224,82 +221,36 @@ class MemoryPeople:
     async def note_wrong_code(self, account: str) -> None:
         self.wrong += 1
 
+    async def unfinished_jobs(self, account: str) -> int:
+        return 0
+
+    async def reads_today(self, account: str, what: str) -> int:
+        return self.reads.count(account)
+
+    async def note_read(self, account: str, what: str, *, actor: str = "", reason: str = "") -> None:
+        self.reads.append(account)
+
+    async def export(self, account: str, rows_max: int) -> tuple[dict[str, list[Any]], list[str]]:
+        return {}, []
+
     async def brief(self, ref: str) -> Brief | None:
         return self.texts.get(ref)
 
 
-class MemoryDrafts:
-    """Drafts in a dictionary, with the rules of `queries.sql`."""
+class MemoryForgetting:
+    """Remembers who asked, and erases nobody."""
 
     def __init__(self) -> None:
-        self.kept: dict[str, Draft] = {}
-        self.shown_again: list[str] = []
-        self.wanted: dict[str, tuple[str, int]] = {}
+        self.asked: list[tuple[str, str]] = []
 
-    async def find(self, draft: str) -> Draft | None:
-        return self.kept.get(draft)
-
-    async def open(self, account: str) -> Draft | None:
-        return next((d for d in self.kept.values() if d.account == account and not d.ordered), None)
-
-    async def with_message(self, account: str, message_id: int) -> list[Draft]:
-        return [d for d in self.kept.values() if message_id in (d.product_message, d.wishes_message)]
-
-    async def newest_ordered(self, account: str) -> Draft | None:
-        return next((d for d in reversed(self.kept.values()) if d.account == account and d.ordered), None)
-
-    async def make(self, draft: Draft) -> Draft | None:
-        if await self.open(draft.account) is not None:
-            return None
-        made = replace(draft, version=1, shown=0, jobs=(), confirmed=False, ordered=False, offered=None)
-        return self.kept.setdefault(draft.draft, made)
-
-    async def change(self, draft: Draft, update_id: int) -> Draft | None:
-        old = self.kept.get(draft.draft)
-        if old is None or old.version != draft.version or old.confirmed or old.ordered:
-            return None
-        return self._put(draft, version=draft.version + 1, changed_by=update_id, offered=None)
-
-    async def look(self, draft: str, view: View, offered: Offered | None = None) -> Draft | None:
-        old = self.kept.get(draft)
-        return None if old is None or old.confirmed else self._put(old, view=view, offered=offered)
-
-    async def sent(self, draft: Draft, message_id: int, photo_file: str) -> None:
-        if (old := self.kept[draft.draft]).shown <= draft.version:
-            self._put(old, message_id=message_id, photo_file=photo_file, shown=draft.version)
-
-    async def confirm(self, draft: Draft, jobs: Sequence[str], update_id: int) -> Draft | None:
-        old = self.kept.get(draft.draft)
-        if old is None or old.version != draft.version or old.confirmed:
-            return None
-        placed = replace(old, jobs=tuple(jobs), model=draft.model, changed_by=update_id)
-        return self._put(placed, confirmed=True, view="", offered=None, version=old.version + 1)
-
-    async def reopen(self, draft: str) -> Draft | None:
-        old = self.kept[draft]
-        return self._put(old, confirmed=False, jobs=(), version=old.version + 1)
-
-    async def mark_ordered(self, draft: str) -> None:
-        self._put(self.kept[draft], ordered=True)
-
-    async def show_order(self, draft: str) -> None:
-        self.shown_again.append(draft)
-
-    async def drop(self, draft: str) -> None:
-        self.kept.pop(draft, None)
-
-    async def tell_when_it_works(self, account: str, draft: str, by: int) -> None:
-        self.wanted[account] = (draft, by)
-
-    def _put(self, draft: Draft, **changes: Any) -> Draft:
-        self.kept[draft.draft] = replace(draft, **changes)
-        return self.kept[draft.draft]
+    async def forget(self, account: str, *, actor: str, reason: str) -> None:
+        self.asked.append((account, actor))
 
 
 class EmptyHistory:
     """Nothing was ever done."""
 
-    async def operations(self, account: str, page: int = 0) -> tuple[list[Any], int]:
+    async def operations(self, account: str, page: int = 0, size: int = 6) -> tuple[list[Any], int]:
         return [], 0
 
     payments = operations
@@ -394,4 +345,5 @@ def memory_shop(**settings: Any) -> BotContext:
         TEXTS,
         moderation,
         memory_till(read, ledger, recorded_bot()[0]),
+        cast(Any, MemoryForgetting()),
     )

@@ -87,6 +87,7 @@ class Scene:
             blobs=stored,
             history=History(pool, ledger.read),
             moderation=Moderation("all", MemoryJudge(), verdicts, stored),
+            forgetting=self.forgetting,
             checkout=dataclasses.replace(shop.checkout, orders=PaymentDesk(settings, ledger, pool)),
         )
         self.desk = Desk(shop)

@@ -45,6 +45,16 @@ class Cabinet(CallbackData, prefix="cab"):
     value: int = 0
 
 
+class MyData(CallbackData, prefix="data"):
+    """What is held of a person, as a file, or deleted.
+
+    `at`: when the last question was asked, epoch seconds.
+    """
+
+    do: Literal["show", "export", "ask", "sure", "erase"]
+    at: int = 0
+
+
 class Video(CallbackData, prefix="vid"):
     """One of the person's videos: show it among the others, send it again, or send its file."""
 

@@ -81,6 +81,7 @@ async def accept(query: CallbackQuery, callback_data: AcceptTerms, chat: Convers
         await chat.send_screen(await _terms(chat))
         return
     await welcome(chat, gift=await accept_terms(chat.shop, chat.person))
+    await chat.offer_commands()  # who was erased was left with /start
 
 
 async def welcome(chat: Conversation, *, gift: bool = True) -> None:

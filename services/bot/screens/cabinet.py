@@ -12,8 +12,15 @@ from events.codec import Event, decode_data
 from events.job import JobFailed, JobQueued, JobSucceeded, RetryScheduled, VideoGifted
 from ledger.accounts.state import AccountState
 from projections.reports.explain import Chain
-from services.adapters.telegram.callback_data import Cabinet, ChooseLanguage, MenuAction, Reminders, Section
-from services.adapters.telegram.order_labels import credits_text, state_name, style_name
+from services.adapters.telegram.callback_data import (
+    Cabinet,
+    ChooseLanguage,
+    MenuAction,
+    MyData,
+    Reminders,
+    Section,
+)
+from services.adapters.telegram.order_labels import credits_text, state_name, style_name, videos_text
 from services.bot.inputs import quote
 from services.bot.order_history import PAGE, Operation, ShownJob, ShownPayment
 from services.bot.screens.labels import (
@@ -31,6 +38,7 @@ from services.bot.screens.menu import (
     Screen,
     button,
     create_button,
+    data_button,
     home_button,
     keyboard,
     menu_button,
@@ -60,6 +68,7 @@ def overview(account: AccountState, jobs: Sequence[ShownJob], *, invites: bool) 
         [videos_button()],
         [section(_("🧾 Operations"), "operations"), section(_("💳 Payments"), "payments")],
         [section(_("⚙️ Settings"), "settings")],
+        [data_button()],
         [topup_button(), create_button()],
         [home_button()],
     ]
@@ -201,6 +210,70 @@ def settings(reminders: bool, note: str = "") -> Screen:
     turned = _("🔔 Reminders: on") if reminders else _("🔕 Reminders: off")
     switch = button(turned, Reminders(on=not reminders).pack())
     return Screen(text, keyboard(languages, [switch], [_back()], [home_button()]))
+
+
+def my_data(note: str = "") -> Screen:
+    text = _(
+        "🔒 <b>My data</b>\n"
+        "Everything I keep about you, as one file: what you wrote, orders, payments, operations. "
+        "Or have all of it deleted. What I keep and for how long: /privacy"
+    )
+    rows = keyboard(
+        [button(_("📥 Get the file"), MyData(do="export").pack())],
+        [button(_("🗑 Delete my data"), MyData(do="ask").pack())],
+        [_back()],
+    )
+    return Screen(f"{note}\n\n{text}" if note else text, rows)
+
+
+def erasing(balance: int, debt: int, unfinished: int) -> Screen:
+    """The first question: what goes, what stays and why. `unfinished`: videos in the making."""
+    parts = [
+        _(
+            "🗑 <b>Delete my data?</b>\n\n<b>Gone for good</b>\n"
+            "• photos, videos, words and orders; addresses for receipts; your Telegram number, language "
+            "and invitation link"
+        )
+    ]
+    if balance:
+        text = _("• <b>what you have: {credits}</b>. For money back write first: /paysupport")
+        parts.append(text.format(credits=credits_text(balance)))
+    if unfinished:
+        text = _("• what is in the making ({videos}): it stops, and its credits are lost, too")
+        parts.append(text.format(videos=videos_text(unfinished)))
+    parts += [
+        "",
+        _(
+            "<b>Stays</b>\n"
+            "• the book of credits, so that the sums are right: under a random number that leads to nobody\n"
+            "• receipts with YooKassa or Telegram: the law asks for them\n"
+            "• a mark made of your number, from which nobody can read it: the welcome gift is given once\n"
+            "• backups, until newer ones take their place; this chat, until you delete it in Telegram"
+        ),
+    ]
+    if debt:
+        text = _("• what is owed: {credits}, should you come back")
+        parts.append(text.format(credits=credits_text(debt)))
+    rows = [button(_("🗑 Go on"), MyData(do="sure").pack())], [_keep()]
+    return Screen("\n".join(parts), keyboard(*rows))
+
+
+def really(balance: int, at_s: int) -> Screen:
+    """The second question, asked at `at_s`."""
+    parts = [_("❗️ <b>Really delete everything?</b>\nThis cannot be undone.")]
+    if balance:
+        parts.append(_("You lose {credits}.").format(credits=credits_text(balance)))
+    parts.append(_("The button works for ten minutes."))
+    erase = button(_("🗑 Yes, delete everything"), MyData(do="erase", at=at_s).pack())
+    return Screen("\n".join(parts), keyboard([_keep()], [erase]))
+
+
+def erased() -> Screen:
+    return Screen(_("✅ Everything of yours is deleted. Should you ever want to begin anew: /start"))
+
+
+def _keep() -> InlineKeyboardButton:
+    return button(_("◀️ No, keep it"), MyData(do="show").pack())
 
 
 def _pages(section: Section, page: int, total: int) -> list[InlineKeyboardButton]:

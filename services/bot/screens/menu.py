@@ -7,7 +7,14 @@ from aiogram.types import BotCommand, InlineKeyboardButton, InlineKeyboardMarkup
 from aiogram.utils.i18n import gettext as _
 from msgspec import Struct
 
-from services.adapters.telegram.callback_data import AcceptTerms, ChooseLanguage, Menu, MenuAction, TopUp
+from services.adapters.telegram.callback_data import (
+    AcceptTerms,
+    ChooseLanguage,
+    Menu,
+    MenuAction,
+    MyData,
+    TopUp,
+)
 from services.adapters.telegram.order_labels import credits_text
 from services.bot.context import TERMS_VERSION, BotContext
 from services.bot.inputs import TEXT_CHARS_MAX, quote
@@ -54,6 +61,10 @@ def cabinet_button() -> InlineKeyboardButton:
 
 def videos_button() -> InlineKeyboardButton:
     return menu_button(_("🎞 My videos"), MenuAction.VIDEOS)
+
+
+def data_button() -> InlineKeyboardButton:
+    return button(_("🔒 My data"), MyData(do="show").pack())
 
 
 def topup_button(draft: str = "", lacking: int = 0) -> InlineKeyboardButton:
@@ -178,14 +189,13 @@ def privacy(shop: BotContext) -> Screen:
         "• YooKassa or Telegram takes your money: I never see your card. "
         "An address for the receipt is kept for {contacts}.\n"
         "• The book of credits has no names: only a random number.\n"
-        "• To have all of it deleted, write to {contact}."
+        "• All of it as a file, or to have it deleted: the button below."
     ).format(
         orders=days_text(keep.orders_keep_days),
         videos=days_text(keep.videos_keep_days),
         contacts=days_text(keep.contacts_keep_days),
-        contact=quote(keep.support_contact),
     )
-    return Screen(text, keyboard([home_button()]))
+    return Screen(text, keyboard([data_button()], [home_button()]))
 
 
 def welcome(balance: int, *, gift: bool = True) -> Screen:

@@ -1,5 +1,6 @@
 """Erasing a person leaves a valid ledger and nothing that tells who it was."""
 
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from projections.verify.run import check_ledger
 from services.accounts.erase import Erased, Forgetting
 from services.accounts.personal_data import PersonalData, forgotten_names
 from services.platform.blobs import BlobStore, one_chunk
+from services.platform.database import create_pool
 from services.platform.settings import Settings
 from tests.support.order_fixture import OrderFixture, PlacedOrder, Seller
 
@@ -53,12 +55,17 @@ async def archive(ledger: Ledger, pool, tmp_path: Path) -> Archive:
 
 
 @pytest.fixture
-def forgetting(settings: Settings, pool, ledger: Ledger, archive: Archive) -> Forgetting:
-    return Forgetting(settings, pool, ledger, archive.blobs)
+async def forgetting(settings: Settings, database_url: str, archive: Archive) -> AsyncIterator[Forgetting]:
+    """Under the bot's login, which may no more than it needs."""
+    url = database_url.replace("neurocards_operator", "neurocards_bot")
+    mine = settings.replace(database_url=url)
+    async with await create_pool(mine, "bot", max_size=4) as pool, Ledger(url, pool) as ledger:
+        assert await pool.fetchval("SELECT session_user") == "neurocards_bot"
+        yield Forgetting(mine, pool, ledger, archive.blobs)
 
 
 async def erase(forgetting: Forgetting, account: str) -> Erased:
-    return await forgetting.forget(account, actor="login:neurocards_operator", reason="asked")
+    return await forgetting.forget(account, actor=f"account:{account}", reason="asked")
 
 
 async def test_person_texts_and_files_go_and_the_ledger_stays_valid(

@@ -12,8 +12,9 @@ import pytest
 from ledger.log.ledger import Ledger
 from ledger.sql import load_queries
 from services.accounts.drafts import Draft, Drafts
+from services.accounts.erase import Forgetting
 from services.accounts.personal_data import Brief, PersonalData
-from services.adapters.telegram.callback_data import CardButton, Order, TellMe
+from services.adapters.telegram.callback_data import CardButton, MyData, Order, TellMe
 from services.bot.handlers import order as order_handlers
 from services.bot.moderation import Verdicts
 from services.payments.tracking_store import TrackedPayment, TrackingStore
@@ -65,6 +66,65 @@ async def test_whatever_names_an_account_is_fenced(pool) -> None:
     gone_with_them = {row["table_name"] for row in rows if row["confdeltype"] in (b"c", b"n")}
     assert gone_with_them == (set(PERSONAL) - {"accounts", "chat_states"}) | {"payment_requests"}
     assert {row["table_name"] for row in rows} - gone_with_them == HARMLESS
+
+
+async def test_an_export_has_every_table_that_knows_a_person(pool) -> None:
+    made = "".join(path.read_text("utf-8") for path in (ROOT / "services/migrations").glob("*.sql"))
+    rows = await pool.fetch(
+        """SELECT DISTINCT table_name FROM information_schema.columns
+           WHERE column_name IN ('account', 'telegram_id', 'user_id', 'chat_id') AND table_name = ANY ($1)""",
+        re.findall(r"^CREATE TABLE (\w+)", made, flags=re.MULTILINE),
+    )
+    named = r"'(\w+)'(?: AS held)?, (?:row_to_json|json_build_object)"
+    exported = re.findall(named, query("personal_export"))
+    assert sorted(exported) == sorted(row["table_name"] for row in rows)
+
+
+BROKEN = ("_fail_open_jobs", "_carry_debt", "_unlink", "_files_of")
+
+
+async def test_who_erases_themselves_is_gone_though_each_step_is_killed(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same tap is handled again, however late; then only files are left, to maintenance."""
+
+    async def dies(*_: Any) -> None:
+        raise ConnectionError
+
+    name = await with_draft(scene)
+    await tap(scene, Order(draft=name, version=1).pack())
+    account, at_s = scene.account, scene.desk.shop.ledger.now_us() // 1_000_000
+    stale, sure = (MyData(do="erase", at=at).pack() for at in (at_s - 601, at_s))
+    await tap(scene, stale)
+    assert await scene.people.find(account) is not None and await events_of(scene, account, FORGOTTEN) == 0
+    for step in BROKEN:
+        with monkeypatch.context() as broken, pytest.raises(ConnectionError):
+            broken.setattr(Forgetting, step, dies)
+            await tap(scene, sure)
+        sure = stale
+    assert await scene.people.find(account) is not None
+    with monkeypatch.context() as broken:
+        broken.setattr(BlobStore, "delete", dies)
+        await tap(scene, stale)
+    left = await scene.left()
+    assert left.keys() == {"files"} and await scene.people.find(account) is None
+    marked = await scene.pool.fetchval("SELECT count(*) FROM swept_blobs WHERE why = 'erased'")
+    unowned = await scene.pool.fetchval("SELECT count(*) FROM blobs WHERE account IS NULL")
+    assert (marked, unowned) == (1, 1), "the photo, for maintenance"
+    await tap(scene, sure)
+    assert (await scene.left()).keys() == {"files"}, "a tap makes no account"
+    assert await events_of(scene, account, FORGOTTEN) == 1
+    await message(scene, text="/start")
+    back = await scene.people.of_telegram(CHAT_ID)
+    assert back is not None and back.account != account
+
+
+FORGOTTEN = "AccountForgotten"
+
+
+async def events_of(scene: Scene, account: str, type_name: str) -> int:
+    sql = "SELECT count(*) FROM events WHERE stream = $1 AND type = $2"
+    return int(await scene.pool.fetchval(sql, f"account-{account}", type_name))
 
 
 async def text(scene: Scene) -> None:

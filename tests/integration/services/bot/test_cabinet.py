@@ -1,5 +1,6 @@
 """The cabinet: credits that end, operations and their stories, payments by pages."""
 
+import json
 from datetime import UTC, datetime
 from typing import Any
 
@@ -8,7 +9,8 @@ from ledger import commands as c
 from ledger.log.ledger import Ledger
 from ledger.promotions import commands as g
 from ledger.sql import load_queries
-from services.adapters.telegram.callback_data import Cabinet
+from projections.verify.run import check_ledger
+from services.adapters.telegram.callback_data import Cabinet, MyData
 from services.platform.database import create_pool
 from services.platform.settings import load_settings
 from tests.integration.services.bot.people import BotWorld, Visitor
@@ -94,6 +96,54 @@ async def test_failed_orders_are_one_line_and_each_operation_has_its_story(
         await visitor.hears("Settings")
         await visitor.tap(type(story)(panel, "", Cabinet(section="spent", value=value).pack()))
         assert partly in await visitor.hears("Operations")
+
+
+async def test_a_person_gets_what_is_held_of_them_and_deletes_it(visitor: Visitor, world: BotWorld) -> None:
+    await visitor.enter()
+    await visitor.tap(await visitor.to_confirm(1))
+    await visitor.hears("in the queue")
+    sql = "SELECT account FROM accounts WHERE telegram_id = $1"
+    (row,) = await world.rows(sql, visitor.chat.user_id)
+    account = row["account"]
+    await visitor.say("/privacy")
+    old = await visitor.sees(MyData(do="show").pack())
+    await visitor.tap(old)
+    export = await visitor.sees(MyData(do="export").pack())
+    for number in range(1, 4):
+        await visitor.say("/cabinet")  # or it were the same tap once more
+        await visitor.tap(export)
+        sent = await visitor.chat.until(lambda _: [m for m in visitor.heard if "document" in m], 60, "a file")
+        assert len(sent) == 1, number
+    held = json.loads(await visitor.chat.file(sent[0]["document"]["file_id"]))
+    assert held["tables"]["accounts"][0]["telegram_id"] == visitor.chat.user_id
+    assert held["tables"]["texts"][0]["body"]["product"] == "A red mug" and held["more_rows_in"] == []
+    assert [line.partition(": ")[2] for line in held["operations"]] == [
+        "−1 credit, order: 1 video", "+2 credits, welcome gift",
+    ]  # fmt: skip
+    assert [read["what"] for read in held["tables"]["person_reads"]] == ["export"] * 3
+    await visitor.say("/cabinet")
+    assert "three times within a day" in await visitor.tap(export)
+
+    await visitor.tap(type(old)(old.message_id, "", MyData(do="ask").pack()))
+    words = await visitor.hears("Delete my data")
+    assert "what you have: 1 credit" in words and "in the making (1 video)" in words
+    await visitor.press(MyData(do="sure").pack())
+    await visitor.hears("Really delete")
+    sure = await visitor.sees(MyData(do="erase").pack().rpartition(":")[0])
+    await visitor.tap_at_once(sure, 2)
+    await visitor.hears("Everything of yours is deleted")
+    for data in (section("payments"), MyData(do="export").pack(), sure.data):
+        assert "Nothing of yours" in await visitor.tap(type(old)(old.message_id, "", data))
+    assert await world.rows(sql, visitor.chat.user_id) == []
+    actors = "SELECT data ->> 'actor' AS actor FROM events WHERE stream = $1 AND type = 'AccountForgotten'"
+    (forgotten,) = await world.rows(actors, f"account-{account}")
+    assert forgotten["actor"] == f"account:{account}"
+    settings = load_settings(database_url=world.database_url)
+    async with await create_pool(settings, "test") as pool, Ledger(world.database_url, pool) as ledger:
+        assert (await ledger.read.account(account)).balance == 2, "refunded, and lost with the account"
+        assert await check_ledger(pool) == []
+    await visitor.enter()
+    assert (await visitor.books()).balance == 0, "no second welcome"
 
 
 async def test_payments_by_pages_and_only_the_newest_panel_has_buttons(

@@ -169,7 +169,7 @@ async def test_a_day_gives_so_many_welcomes_and_no_more_whoever_comes_at_once(
         nothing = cast(Any, None)
         shop = BotContext(
             settings, PersonalData(pool), nothing, ledger, nothing, History(pool, ledger.read), nothing,
-            nothing, nothing, nothing,
+            nothing, nothing, nothing, nothing,
         )  # fmt: skip
         people = [Person(f"farm{n}", "en", 9_000_000 + n, False, "0" * 64) for n in range(12)]
         given = await asyncio.gather(*[accept_terms(shop, person) for person in people])

@@ -24,6 +24,7 @@ MADE: list[CallbackData] = [
     *(b.Repair(draft=DRAFT, part=part) for part in ("", "photo", "product")),
     *(b.TellMe(draft=draft) for draft in ("", DRAFT)),
     *(b.Video(do=do, position=2**53) for do in ("show", "again", "file")),
+    *(b.MyData(do=do, at=2**33) for do in ("show", "export", "ask", "sure", "erase")),
     *(b.Reminders(on=on) for on in (True, False)),
     *(b.Again(draft=DRAFT, view=view) for view in get_args(b.AgainView)),
     b.Rate(job=DRAFT, stars=5),

@@ -46,9 +46,10 @@ from services.bot.handlers import (
 from services.bot.update_handler import build_dispatcher
 from services.generation.catalogue import Catalogue
 from services.platform.blobs import one_chunk
+from services.platform.i18n import locale_for
 from tests.support.bot_session import MemoryPeople, memory_shop, recorded_bot
 
-USER = {"id": 5, "is_bot": False, "first_name": "A", "language_code": "en"}
+USER: dict[str, Any] = {"id": 5, "is_bot": False, "first_name": "A", "language_code": "en"}
 CHAT = {"id": 5, "type": "private"}
 DRAFT = Draft(
     "d1", "a5", 5, "photos/p.jpg", "b1", Brief("mug"), message_id=40, photo_file="f1", style="ugc", price=1,
@@ -70,14 +71,19 @@ class Desk:
     def restart(self) -> None:
         """As a new process: what was only in memory is gone."""
         for router in (
-            fallback.foreign, terms.router, menu.router, cabinet.router, place_order.router, card.router,
-            order.router, repair.router, fallback.router, admin.router, topup.router, promotions.router,
-            videos.router,
+            fallback.foreign, cabinet.data_router, terms.router, menu.router, cabinet.router,
+            place_order.router, card.router, order.router, repair.router, fallback.router, admin.router,
+            topup.router, promotions.router, videos.router,
         ):  # fmt: skip
             router._parent_router = None  # routers are modules': each test's dispatcher adopts them anew
         self.dispatcher: Dispatcher = build_dispatcher(self.shop, self.storage)
 
     async def feed(self, **event: Any) -> None:
+        """Whoever it is from was here before."""
+        (sender,) = (kind["from"] for kind in event.values())
+        people: Any = self.shop.people
+        if isinstance(people, MemoryPeople) and people.updates is None:
+            await people.account_of(sender["id"], locale_for(sender.get("language_code")))
         self._update_id += 1
         update = Update.model_validate({"update_id": self._update_id, **event}, context={"bot": self.bot})
         await self.dispatcher.feed_update(self.bot, update)
