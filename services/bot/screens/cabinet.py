@@ -65,11 +65,11 @@ def overview(account: AccountState, jobs: Sequence[ShownJob], *, invites: bool) 
     parts += ["", _("🎟 A promo code? Send /promo and the code."), clock_note()]
     section = _section_button
     rows = [
-        [videos_button()],
+        [videos_button(), data_button()],
         [section(_("🧾 Operations"), "operations"), section(_("💳 Payments"), "payments")],
         [section(_("⚙️ Settings"), "settings")],
-        [data_button()],
-        [topup_button(), create_button()],
+        [topup_button()],
+        [create_button()],
         [home_button()],
     ]
     if invites:

@@ -129,7 +129,7 @@ def moment(at_us: int) -> str:
     zone = MOSCOW if locale == "ru" else UTC
     at = datetime.fromtimestamp(at_us / 1_000_000, zone)
     form = "d MMM HH:mm" if at.year == datetime.now(zone).year else "d MMM y HH:mm"
-    return format_datetime(at, form, locale=locale)
+    return format_datetime(at, form, locale=locale).replace(" ", "\u00a0")  # on one line
 
 
 def clock_note() -> str:

@@ -47,7 +47,7 @@ async def test_the_cabinet_shows_what_ends_when_and_what_has_ended(visitor: Visi
     words = await visitor.hears("My account")
     ends = datetime.fromtimestamp(ends_at_us / 1_000_000, UTC)
     assert "Balance: 5 credits" in words
-    assert f"3 credits: promo code, until {ends.day} {ends:%b}" in words
+    assert f"3 credits: promo code, until {ends.day}\u00a0{ends:%b}" in words
     await visitor.press(section("operations"))
     words = await visitor.hears("Operations")
     assert "−4 credits · not used in time" in words and "+3 credits · promo code" in words
