@@ -112,6 +112,8 @@ class Walker(Person):
         self.drafted_ids: dict[str, Draft] = {}
         self.notified: set[str] = set()
         self.last: dict[str, Any] = {}
+        self.forgery: dict[str, Any] | None = None
+        """The last event with forged data; it may come again."""
         self._request = self.session.make_request
         self.session.make_request = self._answer  # type: ignore[method-assign]
         checkout.stars.bot = self.bot
@@ -253,7 +255,11 @@ class Walker(Person):
                 data = self.forged()
                 current = draft is not None and data == f"order:{draft.draft}:{draft.version}"
                 card = draft.message_id if draft else None
-                await self.press_on(self.dice.choice([m for m in (*self.kinds, 3) if m != card]), data)
+                on = self.dice.choice([m for m in (*self.kinds, 3) if m != card])
+                try:
+                    await self.press_on(on, data)
+                finally:
+                    self.forgery = self.last
                 return f"forged {data}", current
             case "photo":
                 caption = self.dice.choice(("", "a vase", "a vase", "ваза", "x" * 1024, "цена?"))

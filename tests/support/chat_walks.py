@@ -165,7 +165,7 @@ async def _holds(
         assert may_order or before.confirmed, "an order that nobody confirmed"
         assert before.shown == before.version or before.confirmed, "an order that the card did not show"
         assert (placed.style, placed.price, len(placed.jobs)) == (before.style, before.price, before.number)
-    touched = [] if did.startswith("forged") else [m for m in walker.touched if m in finished]
+    touched = [] if walker.last is walker.forgery else [m for m in walker.touched if m in finished]
     assert not touched, "the notifier's card was edited"
     person = await walker.shop.people.of_telegram(ME)
     now = await walker.shop.drafts.open(person.account) if person else None
