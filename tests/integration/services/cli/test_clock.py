@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -127,7 +128,7 @@ async def test_all_is_well_after_an_operator_has_corrected_it(host: Host, pool):
     assert (await host.correct()).returncode == 2, "it asks, and there is no terminal"
     done = await host.correct("--yes")
     assert done.returncode == 0, done.stderr
-    assert "went back by 399 d 23 h" in done.stderr
+    assert re.search("went back by (399 d 23 h|400 d) ", done.stderr), "less the seconds that this took"
     rows = [(row["what"], row["account"], row["object"], row["credits"]) for row in json.loads(done.stdout)]
     assert json.loads(shown.stdout) == json.loads(done.stdout)
     assert sorted(rows) == [
