@@ -1,7 +1,7 @@
 """Update handling: dispatch, classification of errors, apologies."""
 
 import asyncio
-from typing import Any
+from typing import Any, Final
 
 import structlog
 from aiogram import Bot, Dispatcher
@@ -129,6 +129,24 @@ def _kind(update: Update) -> str:
 
 ALLOWED_UPDATES = ("message", "edited_message", "callback_query", "pre_checkout_query")
 
+ROUTERS: Final = (
+    fallback.foreign,
+    cabinet.data_router,
+    terms.router,
+    promotions.router,
+    admin.router,
+    menu.router,
+    cabinet.router,
+    videos.router,
+    topup.router,
+    place_order.router,
+    card.router,
+    order.router,
+    repair.router,
+    fallback.router,
+)
+"""In the order in which they are asked."""
+
 
 def build_dispatcher(shop: BotContext, places: BaseStorage) -> Dispatcher:
     """A dispatcher for one process. Handlers get `shop` and `person`."""
@@ -141,20 +159,5 @@ def build_dispatcher(shop: BotContext, places: BaseStorage) -> Dispatcher:
         observer.outer_middleware(who)
         observer.outer_middleware(taps)
     dispatcher.pre_checkout_query.outer_middleware(who)
-    dispatcher.include_routers(
-        fallback.foreign,
-        cabinet.data_router,
-        terms.router,
-        promotions.router,
-        admin.router,
-        menu.router,
-        cabinet.router,
-        videos.router,
-        topup.router,
-        place_order.router,
-        card.router,
-        order.router,
-        repair.router,
-        fallback.router,
-    )
+    dispatcher.include_routers(*ROUTERS)
     return dispatcher

@@ -30,20 +30,9 @@ from services.accounts.personal_data import Brief, forgotten_names
 from services.adapters.telegram.callback_data import AcceptTerms, Menu, MenuAction, Order, Reminders
 from services.bot.context import AGAIN_PER_HOUR, TERMS_VERSION, BotContext, Person
 from services.bot.handlers import (
-    admin,
-    cabinet,
-    card,
-    fallback,
-    menu,
-    order,
-    place_order,
-    promotions,
-    repair,
     terms,
-    topup,
-    videos,
 )
-from services.bot.update_handler import build_dispatcher
+from services.bot.update_handler import ROUTERS, build_dispatcher
 from services.generation.catalogue import Catalogue
 from services.platform.blobs import one_chunk
 from services.platform.i18n import locale_for
@@ -70,11 +59,7 @@ class Desk:
 
     def restart(self) -> None:
         """As a new process: what was only in memory is gone."""
-        for router in (
-            fallback.foreign, cabinet.data_router, terms.router, menu.router, cabinet.router,
-            place_order.router, card.router, order.router, repair.router, fallback.router, admin.router,
-            topup.router, promotions.router, videos.router,
-        ):  # fmt: skip
+        for router in ROUTERS:
             router._parent_router = None  # routers are modules': each test's dispatcher adopts them anew
         self.dispatcher: Dispatcher = build_dispatcher(self.shop, self.storage)
 
