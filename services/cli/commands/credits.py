@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -17,14 +16,11 @@ from services.cli.timespec import optional_us
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from events.account import AccountEvent
     from ledger.commands import GrantCredits, RevokeCredits
-    from ledger.log.batch import Receipt
+    from services.operations.credits import Change
     from services.platform.settings import Settings
 
     CreditCommand = GrantCredits | RevokeCredits
-
-KEY_PREFIX = "operator:"
 
 MoneyBehind = Literal["owed", "forfeited"]
 Amount = Annotated[int, typer.Argument(metavar="CREDITS", min=1, help="Whole credits.")]
@@ -111,55 +107,10 @@ def _change(
     say(f"done at position {receipt.position}; to ask again without doing it again: --key {key}")
 
 
-@dataclass(frozen=True)
-class Change:
-    """A command and its effect on the balance. `receipt`: it was done before under this key."""
-
-    verb: str
-    command: CreditCommand
-    key: str
-    before: int
-    after: int
-    receipt: Receipt | None
-
-    def as_row(self) -> dict[str, Any]:
-        return {
-            "account": self.command.account,
-            "change": self.verb,
-            "credits": self.command.amount,
-            "balance_before": self.before,
-            "balance_after": self.after,
-            "reason": self.command.reason,
-            "actor": self.command.actor,
-            "key": self.key,
-            "done_at_position": None if self.receipt is None else self.receipt.position,
-        }
-
-
 async def _plan(settings: Settings, user: str, make: Callable[[str], CreditCommand], name: str) -> Change:
-    """What the command would do now. Raises NoSuchAccountError and the ledger's rejections."""
-    from hashlib import sha256
-
-    from ledger.accounts.state import evolve
-    from ledger.commands import GrantCredits, body
-    from ledger.errors import KeyReusedError
-    from ledger.log.batch import Receipt
-    from ledger.log.reader import LogReader
-    from ledger.sql import load_queries
+    from services.operations.credits import plan_change
     from services.platform.database import create_pool
 
     account = await resolve_account(settings, user)
-    command, key = make(account), KEY_PREFIX + name
-    verb = "grant" if isinstance(command, GrantCredits) else "revoke"
     async with await create_pool(settings, "operator", max_size=1) as pool:
-        used = await pool.fetchrow(load_queries("services.cli.commands")("receipt_of"), key)
-        state = after = await LogReader(pool).account(account)
-        made = [] if used is not None else await LogReader(pool).decided(command)
-    if used is not None:
-        if used["body_hash"] != sha256(body(command)).digest():
-            raise KeyReusedError(name)
-        receipt = Receipt(used["position"], used["command_events"], used["recorded_at_us"])
-        return Change(verb, command, key, state.balance, state.balance, receipt)
-    for _, event in made:
-        after = evolve(after, cast("AccountEvent", event))
-    return Change(verb, command, key, state.balance, after.balance, None)
+        return await plan_change(pool, make(account), name)

@@ -16,7 +16,6 @@ from services.cli.timespec import iso, timed_for
 
 if TYPE_CHECKING:
     from ledger.postgres import Pool
-    from services.generation.catalogue import Catalogue
     from services.generation.circuit_breaker.rules import Circuit
     from services.platform.settings import Settings
 
@@ -38,8 +37,9 @@ def register(app: typer.Typer) -> None:
 
 def list_models(output: Output = OutputFormat.table) -> None:
     """List all models with their state. `alternative`: who makes its videos meanwhile."""
+    from services.operations.models import model_rows
 
-    emit([timed_for(row, output) for row in read("models", lambda pool, _: _rows(pool))], output)
+    emit([timed_for(row, output) for row in read("models", lambda pool, _: model_rows(pool))], output)
 
 
 def check(
@@ -69,14 +69,15 @@ async def _checked(settings: Settings, only: str | None) -> list[dict[str, Any]]
     from decimal import Decimal
 
     from services.adapters.kie.gateway import Kie
-    from services.cli.commands.stats.queries import PROVIDER, margin, parse_rates
     from services.generation import catalogue_check
     from services.generation.catalogue import load_catalogue
+    from services.operations.models import require_known
+    from services.operations.statistics import PROVIDER, margin, parse_rates
     from services.payments.packages import load_packages
     from services.platform.blobs import open_blobs
 
     if only is not None:
-        _require_known(only, {})
+        require_known(only, {})
     sold = ((p.price("yookassa"), p.credits) for p in load_packages(settings))
     each = [Decimal(price.amount_minor) / credits for price, credits in sold if price]
     pause_s = 0.0 if settings.uses_sandbox_for("kie") else 1.1
@@ -139,8 +140,15 @@ def resume(
 
 
 def _change(model: str, state: str, reason: str, dry_run: bool, yes: bool, output: OutputFormat) -> None:
+    async def plan(settings: Settings) -> tuple[Circuit, int]:
+        from services.operations.models import plan_model_change
+        from services.platform.database import create_pool
+
+        async with await create_pool(settings, "operator", max_size=1) as pool:
+            return await plan_model_change(pool, model)
+
     actor = acting("models")
-    before, open_jobs = run("models", lambda settings: _plan(settings, model))
+    before, open_jobs = run("models", plan)
     row = {
         "model": before.model, "state_before": before.state, "state_after": state,
         "open_jobs": open_jobs, "reason": reason, "actor": actor,
@@ -154,40 +162,16 @@ def _change(model: str, state: str, reason: str, dry_run: bool, yes: bool, outpu
     say(f"{model} is {after.state} since {iso(after.since_us)}; every process obeys within seconds")
 
 
-async def _rows(pool: Pool) -> list[dict[str, Any]]:
-    """Models of the catalogue, and removed ones that still have a state."""
-    from services.generation.catalogue import load_catalogue
-    from services.generation.circuit_breaker.store import CircuitBook
-
-    now_us, known = await CircuitBook(pool).read()
-    catalogue = load_catalogue()
-    slugs = [model.slug for model in catalogue.models]
-    return [_row(slug, known, catalogue, now_us) for slug in [*slugs, *sorted(known.keys() - set(slugs))]]
-
-
 async def _changes(pool: Pool, model: str | None, limit: int) -> list[dict[str, Any]]:
     import msgspec
 
     from services.generation.circuit_breaker.store import CircuitBook
+    from services.operations.models import require_known
 
     found = await CircuitBook(pool).changes(model, limit)
     if not found and model is not None:
-        _require_known(model, {})
+        require_known(model, {})
     return [msgspec.structs.asdict(change) for change in found]
-
-
-async def _plan(settings: Settings, model: str) -> tuple[Circuit, int]:
-    """The model's state, and its number of unfinished jobs. Raises NothingOfThatNameError."""
-    from ledger.sql import load_queries
-    from services.generation.circuit_breaker.rules import Circuit
-    from services.generation.circuit_breaker.store import CircuitBook
-    from services.platform.database import create_pool
-
-    async with await create_pool(settings, "operator", max_size=1) as pool:
-        _, known = await CircuitBook(pool).read()
-        _require_known(model, known)
-        open_jobs = await pool.fetchval(load_queries("services.cli.commands")("open_jobs_of_model"), model)
-        return known.get(model) or Circuit(model), open_jobs
 
 
 async def _apply(settings: Settings, model: str, state: str, actor: str, reason: str) -> Circuit:
@@ -198,34 +182,3 @@ async def _apply(settings: Settings, model: str, state: str, actor: str, reason:
         book = CircuitBook(pool)
         change = book.pause if state == "paused" else book.resume
         return await change(model, actor, reason)
-
-
-def _require_known(model: str, known: dict[str, Circuit]) -> None:
-    from projections.engine.errors import NothingOfThatNameError
-    from services.generation.catalogue import load_catalogue
-
-    if model not in known and load_catalogue().model(model) is None:
-        raise NothingOfThatNameError(f"there is no model {model!r}; see `neurocards models list`")
-
-
-def _row(slug: str, known: dict[str, Circuit], catalogue: Catalogue, now_us: int) -> dict[str, Any]:
-    from services.generation.circuit_breaker.rules import Circuit
-
-    circuit, model = known.get(slug) or Circuit(slug), catalogue.model(slug)
-    enabled = model is not None and model.enabled
-    others = catalogue.candidates(model) if model is not None else ()
-    well = (other.slug for other in others if (known.get(other.slug) or Circuit(other.slug)).available)
-    alternative = (
-        "" if enabled and circuit.available else next((other for other in well if other != slug), "")
-    )
-    return {
-        "model": slug,
-        "state": circuit.state if enabled else "not offered",
-        "since_us": circuit.since_us or None,
-        "set_by": circuit.actor or circuit.set_by if circuit.since_us else "",
-        "reason": circuit.reason,
-        "until_us": circuit.until_us,
-        "probing": bool(circuit.half_open(now_us) and circuit.probe_job),
-        "failures_in_a_row": circuit.failures,
-        "alternative": alternative,
-    }

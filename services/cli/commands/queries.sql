@@ -65,14 +65,6 @@ WITH found AS (
 )
 SELECT account FROM found
 
--- name: receipt_of
--- $1 key
-SELECT position, command_events, recorded_at_us, body_hash FROM events WHERE key = $1
-
--- name: open_jobs_of_model
--- How many unfinished jobs were ordered from a model. $1 model
-SELECT count(*) FROM open_jobs JOIN events queued USING (position) WHERE queued.data ->> 'model' = $1
-
 -- name: promo_codes
 -- All promo codes, the newest first, with how often each was used and whether it is disabled.
 SELECT c.data::text AS data, c.recorded_at_us,

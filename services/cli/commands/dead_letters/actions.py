@@ -14,10 +14,10 @@ import msgspec
 from events.errors import NeurocardsError
 from ledger.errors import LedgerError
 from ledger.log.ledger import Ledger
-from services.cli.commands.jobs.actions import NotOfferedError, Requeue, Terms, drop, plan_requeue
 from services.cli.connections import open_ledger, prepare, read
 from services.cli.options import read_file
 from services.cli.progress import walks
+from services.operations.jobs import NotOfferedError, Requeue, Terms, drop, plan_requeue
 from services.platform.settings import Settings
 
 if TYPE_CHECKING:
@@ -92,7 +92,11 @@ def apply_all(plans: Sequence[Requeue]) -> Applied:
 
 
 def drop_all(jobs: Sequence[str], actor: str, reason: str) -> Applied:
-    return _each(jobs, lambda ledger, job: drop(ledger, job, actor, reason))
+    async def one(ledger: Ledger, job: str) -> object:
+        command, key = drop(job, actor, reason)
+        return await ledger.execute(command, key=key)
+
+    return _each(jobs, one)
 
 
 def _each(jobs: Sequence[str], one: Callable[[Ledger, str], Awaitable[object]]) -> Applied:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from services.cli.commands.dead_letters.actions import Applied
-    from services.cli.commands.jobs.queries import DeadLetters
+    from services.operations.dead_letters import DeadLetters
 
 Jobs = Annotated[list[str] | None, typer.Argument(metavar="JOB", help="Jobs by id; or select by class.")]
 Class = Annotated[
@@ -74,7 +74,7 @@ def groups(
     output: Output = OutputFormat.table,
 ) -> None:
     """Count dead letters by class and code; requeue or drop by id."""
-    from services.cli.commands.jobs.queries import dead_letter_groups
+    from services.operations.dead_letters import dead_letter_groups
 
     wanted = _wanted(error_class, of_model, None, since, 1)
     rows = with_words(read("dead-letters", lambda pool, _: dead_letter_groups(pool, wanted)))
@@ -107,7 +107,7 @@ def requeue(
 ) -> None:
     """Requeue failed jobs as new jobs. What is shown is what is done; applying twice is applying once."""
     from services.cli.commands.dead_letters import actions as requeueing
-    from services.cli.commands.jobs.actions import Terms
+    from services.operations.jobs import Terms
 
     wanted = _wanted(error_class, of_model, group, since, limit)
     shown = requeueing.read_plan(plan) if plan else {}
@@ -156,8 +156,8 @@ def drop(
 def _wanted(
     error_class: str | None, of_model: str | None, group: str | None, since: str | None, limit: int
 ) -> DeadLetters:
-    from services.cli.commands.jobs.queries import DeadLetters
     from services.generation.error_classes import POLICIES
+    from services.operations.dead_letters import DeadLetters
 
     parked = [name for name, policy in POLICIES.items() if policy.parks]
     if error_class is not None and error_class not in parked:
@@ -171,7 +171,8 @@ def _narrowed(wanted: DeadLetters) -> bool:
 
 
 def _selected(jobs: list[str] | None, wanted: DeadLetters) -> list[dict[str, Any]]:
-    from services.cli.commands.jobs.queries import find_dead_letters, rows_of
+    from services.operations.dead_letters import find_dead_letters
+    from services.operations.jobs import rows_of
 
     if jobs and _narrowed(wanted):
         raise typer.BadParameter("name jobs, or select them; not both")

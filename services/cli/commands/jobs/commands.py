@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from services.cli import shell_completion
 from services.cli.commands import add_group
 from services.cli.commands.ledger.events import explain
-from services.cli.connections import acting, read, run
+from services.cli.connections import acting, execute, read, run
 from services.cli.options import Charge, DryRun, Job, Limit, Reason, WithModel, Yes, confirm
 from services.cli.output import Output, OutputFormat, emit, say, say_count
 from services.cli.outside_words import sentence, with_words
 from services.cli.resolve_account import read_account
 from services.cli.timespec import FromTime, clock, gap, optional_us, timed
+
+if TYPE_CHECKING:
+    from ledger.log.batch import Receipt
+    from services.platform.settings import Settings
 
 State = Literal["queued", "writing", "submitting", "rendering", "retrying", "succeeded", "failed", "open"]
 
@@ -44,7 +48,7 @@ def list_jobs(
     output: Output = OutputFormat.table,
 ) -> None:
     """List jobs, the newest first, as the read model has them."""
-    from services.cli.commands.jobs.queries import Wanted, find_jobs
+    from services.operations.jobs import Wanted, find_jobs
 
     begin_us = optional_us(since, "--from")
     _require_class(error_class)
@@ -74,13 +78,13 @@ def retry(
     output: Output = OutputFormat.table,
 ) -> None:
     """Retry a failed job as a new job; the seller is told. Asking twice is asking once."""
-    from services.cli.commands.jobs.actions import Terms, apply_requeue, plan_requeue
+    from services.operations.jobs import Terms, plan_requeue
 
     terms = Terms(acting("jobs"), reason, charge, model)
     plan = read("jobs", lambda pool, settings: plan_requeue(pool, settings, job, terms))
     emit([plan.as_row()], output)
     confirm(dry_run, yes)
-    receipt = run("jobs", lambda settings: apply_requeue(settings, plan))
+    receipt = run("jobs", lambda settings: execute(settings, plan.command, plan.key))
     say(f"made again as {plan.command.as_job} at position {receipt.position}")
 
 
@@ -124,7 +128,7 @@ def _require_class(error_class: str | None) -> None:
 
 
 def _end(job: str, error_class: str, reason: str, dry_run: bool, yes: bool, output: OutputFormat) -> None:
-    from services.cli.commands.jobs.actions import end_job, running_job
+    from services.operations.jobs import end_job, running_job
 
     state = read("jobs", lambda pool, _: running_job(pool, job))
     task = "" if state.live_submission is None else state.live_submission.task or "unknown"
@@ -141,7 +145,14 @@ def _end(job: str, error_class: str, reason: str, dry_run: bool, yes: bool, outp
         say("the provider cannot be told to stop: a video that comes after all is given free")
     confirm(dry_run, yes)
     actor = acting("jobs")
-    receipt = run("jobs", lambda settings: end_job(settings, job, state.account, error_class, actor, reason))
+
+    async def end(settings: Settings) -> Receipt:
+        life_s = settings.refund_life_seconds
+        return await execute(
+            settings, *end_job(job, state.account, error_class, actor, reason, refund_life_s=life_s)
+        )
+
+    receipt = run("jobs", end)
     say(f"ended at position {receipt.position}, {state.price} credits came back")
 
 

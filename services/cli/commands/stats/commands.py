@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from ledger.postgres import Pool
-    from services.cli.commands.stats.queries import Range
+    from services.operations.statistics import Range
     from services.platform.settings import Settings
 
 _HOUR_S = 3600
@@ -40,7 +40,7 @@ def errors(
 
     Hours count whole. A job whose last submission failed counts in both columns.
     """
-    from services.cli.commands.stats import queries as statistics
+    from services.operations import statistics
 
     within = _range(begin, end, _DAY_S)
     rows = with_words(
@@ -67,7 +67,7 @@ def times(
 
     `retrying` is of the jobs that had to. `one video` is from the provider's acceptance to the stored video.
     """
-    from services.cli.commands.stats import queries as statistics
+    from services.operations import statistics
 
     within = _range(begin, end, _DAY_S)
     rows = _read("job_times", lambda pool: statistics.times(pool, within, model))
@@ -81,8 +81,8 @@ def daily(begin: FromTime = None, end: ToTime = None, output: Output = OutputFor
 
     `cost`: what the videos cost in the provider's credits, by today's catalogue. A margin needs MARGIN_RATES.
     """
-    from services.cli.commands.stats import queries as statistics
     from services.generation.catalogue import load_catalogue
+    from services.operations import statistics
 
     within = _range(begin, end, 13 * _DAY_S)
     found = _read("daily", lambda pool: statistics.days(pool, within))
@@ -100,14 +100,14 @@ def styles(begin: FromTime = None, end: ToTime = None, output: Output = OutputFo
 
     `liked` are ratings above 3 stars; the chat's thumbs give 5 and 1.
     """
-    from services.cli.commands.stats import queries as statistics
+    from services.operations import statistics
 
     within = _range(begin, end, 30 * _DAY_S)
     emit(_read("job_status", lambda pool: statistics.styles(pool, within)), output)
 
 
 def _range(begin: str | None, end: str | None, default_s: int) -> Range:
-    from services.cli.commands.stats.queries import Range
+    from services.operations.statistics import Range
 
     end_us = time_us(end, "--to") if end is not None else int(time.time() * 1e6)
     begin_us = time_us(begin, "--from") if begin is not None else end_us - default_s * 1_000_000
@@ -118,7 +118,7 @@ def _range(begin: str | None, end: str | None, default_s: int) -> Range:
 
 def _read(projection: str, work: Callable[[Pool], Awaitable[list[Any]]]) -> list[Any]:
     """Run a query; warn when the projection lacks the newest events."""
-    from services.cli.commands.stats.queries import behind
+    from services.operations.statistics import behind
 
     async def both(pool: Pool, _: Settings) -> tuple[int, list[Any]]:
         return await behind(pool, projection), await work(pool)

@@ -13,8 +13,8 @@ from projections.models.job_status import JOB_STATUS
 from projections.verify.run import check_ledger
 from services.cli import connections
 from services.cli.commands.dead_letters import actions as requeueing
-from services.cli.commands.jobs.actions import drop
 from services.generation.catalogue import load_catalogue
+from services.operations.jobs import drop
 from services.platform.blobs import BlobStore
 from tests.integration.services.cli.counter import WHY, Counter
 from tests.support.order_fixture import OrderFixture, PlacedOrder
@@ -125,7 +125,8 @@ async def test_what_was_stopped_goes_on_when_it_is_asked_for_again(
     async def stopped_at_the_second(ledger: Ledger, job: str) -> object:
         if job == jobs[1]:
             raise KeyboardInterrupt
-        return await drop(ledger, job, "login:neurocards_operator", "seen")
+        command, key = drop(job, "login:neurocards_operator", "seen")
+        return await ledger.execute(command, key=key)
 
     stopped = await asyncio.to_thread(requeueing._each, jobs, stopped_at_the_second)
     assert (stopped.done, stopped.stopped) == (1, True)

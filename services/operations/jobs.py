@@ -1,4 +1,4 @@
-"""Retry, cancel, fail and drop jobs: each an event with actor and reason."""
+"""Find jobs; retry, cancel, fail and drop them: each an event with actor and reason."""
 
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
@@ -10,16 +10,17 @@ from events.job import Failure
 from ledger.commands import DropDeadLetter, FailJob, RequeueJob
 from ledger.errors import JobFinishedError
 from ledger.jobs.state import JobState
-from ledger.log.batch import Receipt
-from ledger.log.ledger import Ledger
 from ledger.log.reader import LogReader
+from ledger.sql import load_queries
 from projections.engine.errors import NothingOfThatNameError
-from services.cli.connections import execute
 from services.generation.catalogue import load_catalogue
 from services.platform.settings import Settings
 
 if TYPE_CHECKING:
     from ledger.postgres import Pool
+
+
+query = load_queries("services.operations")
 
 
 class NotOfferedError(NeurocardsError):
@@ -92,20 +93,42 @@ async def plan_requeue(pool: "Pool", settings: Settings, job: str, terms: Terms)
     return Requeue(job, state, command)
 
 
-async def apply_requeue(settings: Settings, plan: Requeue) -> Receipt:
-    """Requeue, idempotently. Raises the ledger's rejections."""
-    return await execute(settings, plan.command, plan.key)
+def end_job(
+    job: str, account: str, error_class: str, actor: str, reason: str, *, refund_life_s: int
+) -> tuple[FailJob, str]:
+    """Command and key that fail the job and refund its charge."""
+    failure = Failure(error_class, "operator")
+    command = FailJob(
+        job, account, "operator", failure, refund_life_s=refund_life_s, actor=actor, reason=reason
+    )
+    return command, f"fail:{job}:operator"
 
 
-async def end_job(
-    settings: Settings, job: str, account: str, error_class: str, actor: str, reason: str
-) -> Receipt:
-    """Fail the job and refund its charge. Raises JobFinishedError if it ended meanwhile."""
-    failure, life_s = Failure(error_class, "operator"), settings.refund_life_seconds
-    command = FailJob(job, account, "operator", failure, refund_life_s=life_s, actor=actor, reason=reason)
-    return await execute(settings, command, f"fail:{job}:operator")
+def drop(job: str, actor: str, reason: str) -> tuple[DropDeadLetter, str]:
+    """Command and key that drop the dead letter."""
+    return DropDeadLetter(job, reason, actor), f"drop:{job}"
 
 
-async def drop(ledger: Ledger, job: str, actor: str, reason: str) -> Receipt:
-    """Drop the dead letter. Raises the ledger's rejections."""
-    return await ledger.execute(DropDeadLetter(job, reason, actor), key=f"drop:{job}")
+class Wanted(msgspec.Struct, frozen=True):
+    """Filter of jobs; None: any. `state` is one of job_status, or `open`."""
+
+    state: str | None
+    account: str | None
+    error_class: str | None
+    since_us: int | None
+    limit: int
+
+
+async def find_jobs(pool: "Pool", wanted: Wanted) -> list[dict[str, Any]]:
+    """Rows of job_status, the newest first."""
+    rows = await pool.fetch(query("find_jobs"), *msgspec.structs.astuple(wanted))
+    return [dict(row) for row in rows]
+
+
+async def rows_of(pool: "Pool", jobs: list[str]) -> list[dict[str, Any]]:
+    """Rows of job_status, in the order of `jobs`. Raises NothingOfThatNameError."""
+    rows = {row["job"]: dict(row) for row in await pool.fetch(query("jobs_named"), jobs)}
+    for job in jobs:
+        if job not in rows:
+            raise NothingOfThatNameError(f"the read model knows no job {job!r}")
+    return [rows[job] for job in dict.fromkeys(jobs)]

@@ -1,4 +1,4 @@
-"""Queries and sums of `neurocards stats` over error_stats, job_times, daily and job_status."""
+"""Failures, job times, results of days and styles, from the read models."""
 
 from decimal import ROUND_HALF_UP, Decimal
 from typing import TYPE_CHECKING, Any, Final
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from ledger.postgres import Pool
 
 
-query = load_queries("services.cli.commands.stats")
+query = load_queries("services.operations")
 
 BEHIND_S: Final = 10.0
 PROVIDER: Final = "KIE"

@@ -1,0 +1,1 @@
+"""What the command line and the dashboard both do: find, plan, change."""
