@@ -64,6 +64,7 @@ async def serve(settings: Settings) -> None:
             ):
                 texts, people, blobs = bot_texts(), PersonalData(pool), open_blobs(settings)
                 orders = PaymentOrders(settings, ledger, pool)
+                by_card = YooKassaPayments(orders, yookassa, bot.me)
                 shop = BotContext(
                     settings,
                     people,
@@ -74,7 +75,7 @@ async def serve(settings: Settings) -> None:
                     load_catalogue(),
                     texts,
                     Moderation(settings.moderation, moderator, Verdicts(pool), blobs),
-                    Checkout(orders, YooKassaPayments(orders, yookassa), StarsPayments(orders, bot, people)),
+                    Checkout(orders, by_card, StarsPayments(orders, bot, people)),
                     Forgetting(settings, pool, ledger, blobs),
                     Circuits(CircuitBook(pool)),
                     Outlook(pool, capacity(settings)),

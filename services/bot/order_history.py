@@ -90,6 +90,8 @@ class History:
     def __init__(self, pool: Pool, log: LogReader) -> None:
         self._pool = pool
         self._log = log
+        self._welcomes: tuple[int, int | None, int] = (0, None, 0)
+        """Of a day: the grant it is counted up to, and the credits."""
 
     async def operations(self, account: str, page: int = 0, size: int = PAGE) -> tuple[list[Operation], int]:
         """One page of movements, newest first, and how many there are."""
@@ -122,8 +124,14 @@ class History:
         return await explain(self._pool, event.order if isinstance(event, CreditsCharged) else str(position))
 
     async def welcomes_since(self, day: int) -> int:
-        """Welcome credits given since a day began, in days since 1970."""
-        return int(await self._pool.fetchval(query("welcomes_since"), day))
+        """Welcome credits given since a day began, in days since 1970. One caller at a time."""
+        seen, position, credits = self._welcomes
+        if day != seen or (await self._log.head()).position < (position or 0):
+            position, credits = None, 0
+        row = await self._pool.fetchrow(query("welcomes_since"), day, position)
+        assert row is not None
+        self._welcomes = (day, row["position"] or position, credits + int(row["credits"]))
+        return self._welcomes[2]
 
     async def film(self, account: str, position: int) -> Film | None:
         """The video at a position (0: the newest), or the next older one; None: there is no video."""

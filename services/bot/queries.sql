@@ -5,7 +5,7 @@ SELECT data::text FROM chat_states WHERE telegram_id = $1
 -- name: chat_data_set
 -- $1 Telegram id, $2 JSON
 INSERT INTO chat_states (telegram_id, data) VALUES ($1, $2::text::json)
-ON CONFLICT (telegram_id) DO UPDATE SET data = excluded.data
+ON CONFLICT (telegram_id) DO UPDATE SET data = excluded.data, changed_at = excluded.changed_at
 
 -- name: chat_state
 -- What the next message of somebody is waited for. $1 Telegram id
@@ -88,7 +88,9 @@ INSERT INTO verdicts (account, content, kinds) VALUES ($1, $2, $3::text[]) ON CO
 SELECT content, kinds FROM verdicts WHERE account = $1 AND content = ANY ($2::text[])
 
 -- name: welcomes_since
--- Credits given with first agreements from the start of day $1 on, in days since 1970 (UTC)
-SELECT coalesce(sum((data ->> 'amount')::bigint), 0) FROM events
-WHERE type = 'CreditsGranted' AND position > audit.position_at(to_timestamp($1::bigint * 86400) - interval '1 microsecond')
-  AND data ->> 'kind' = 'bonus' AND data ->> 'reason' = 'welcome'
+-- Credits given with first agreements, and the last position looked at: from the start of day $1 on, in days since 1970 (UTC), or
+-- after position $2 of that day
+SELECT coalesce(sum((data ->> 'amount')::bigint) FILTER (WHERE data ->> 'kind' = 'bonus' AND data ->> 'reason' = 'welcome'), 0)
+       AS credits, max(position) AS position
+FROM events WHERE type = 'CreditsGranted' AND position > coalesce(
+    $2, audit.position_at(to_timestamp($1::bigint * 86400) - interval '1 microsecond'))

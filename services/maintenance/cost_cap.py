@@ -35,6 +35,7 @@ class CostCap:
     def _begin(self, day: int, position: int) -> None:
         self._day, self._position = day, position
         self._milli: dict[tuple[str, int], int] = {}
+        self._total = 0
         self._tasks: set[tuple[str, int]] = set()
 
     async def run_once(self) -> int:
@@ -46,9 +47,8 @@ class CostCap:
             for row in await self._pool.fetch(query("cost_events"), self._position, PAGE):
                 self._count(*row)
             self._position = min(self._position + PAGE, head)
-        total = sum(self._milli.values())
-        COST_OF_DAY.set(total / 1000)
-        command = CheckDayCap("cost", day, self._limit_milli, total)
+        COST_OF_DAY.set(self._total / 1000)
+        command = CheckDayCap("cost", day, self._limit_milli, self._total)
         if not check_cap(await self._ledger.read.sales(), command):
             return 0
         return (await self._ledger.execute(command, key=new_id())).events
@@ -59,19 +59,23 @@ class CostCap:
         one = (job, submission)
         match kind:
             case "JobQueued":
-                self._milli[job, _WAITS] = self._price(model, seconds)
+                self._costs((job, _WAITS), self._price(model, seconds))
             case "SubmissionIntended":
-                self._milli.pop((job, _WAITS), None)
-                self._milli[one] = self._price(model, seconds)
+                self._costs((job, _WAITS), 0)
+                self._costs(one, self._price(model, seconds))
             case "SubmissionAccepted":
                 self._tasks.add(one)
             case "JobFailed":
-                self._milli.pop((job, _WAITS), None)
+                self._costs((job, _WAITS), 0)
             case _ if one in self._milli:  # it ended; one of another day counts on that
                 if charged is not None:
-                    self._milli[one] = charged
+                    self._costs(one, charged)
                 elif kind == "SubmissionFailed" and one not in self._tasks:
-                    self._milli[one] = 0
+                    self._costs(one, 0)
+
+    def _costs(self, one: tuple[str, int], milli: int) -> None:
+        self._total += milli - self._milli.get(one, 0)
+        self._milli[one] = milli
 
     def _price(self, model: str, seconds: int) -> int:
         return (self._catalogue.model(model) or self._catalogue.default).cost_milli(seconds)

@@ -157,9 +157,10 @@ class Balances:
         self._seen: dict[str, float] = {}
         self._read_last: dict[str, Decimal] = {}
 
-    def pay(self, credits: int) -> bool:
-        """Whether an account whose balance could be read last has so many."""
-        return any(balance >= credits for balance in self._read_last.values())
+    @property
+    def most(self) -> Decimal | None:
+        """The highest balance that could be read last; None: none could."""
+        return max(self._read_last.values(), default=None)
 
     async def run_once(self) -> int:
         """How many could be read. Never raises because of provider or Redis."""

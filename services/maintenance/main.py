@@ -105,7 +105,7 @@ async def serve(settings: Settings) -> None:
         if note_places(settings):
             tasks.start("notes", NoteDelivery(settings, pool, bot).run_once, NOTES_S)
         if settings.alerts_chat_id is not None:
-            alerts = OwnerAlerts(settings, ledger, pool, bot, settings.alerts_chat_id)
+            alerts = OwnerAlerts(settings, ledger, pool, balances, bot, settings.alerts_chat_id)
             tasks.start("alerts", alerts.run_once, SLOWLY_S)
         runtime.ready()
         await runtime.wait()
@@ -115,7 +115,7 @@ def start_payments(
     tasks: Scheduler, settings: Settings, ledger: Ledger, pool: Pool, shop: YooKassa, bot: Bot
 ) -> None:
     orders = PaymentOrders(settings, ledger, pool)
-    yookassa, stars = YooKassaPayments(orders, shop), StarsPayments(orders, bot, PersonalData(pool))
+    yookassa, stars = YooKassaPayments(orders, shop, bot.me), StarsPayments(orders, bot, PersonalData(pool))
     tasks.start("payments", FollowUp(yookassa, stars).run_once, PAYMENTS_S, at_once=True)
     tasks.start("payments_measured", partial(gauges.measure_payments, pool), MEASURE_S)
     every_s = settings.payments_compare_seconds

@@ -21,6 +21,7 @@ from ledger.system.decider import day_of
 from services.adapters.telegram.send import why_not_taken
 from services.generation.catalogue import load_catalogue
 from services.maintenance import metrics
+from services.maintenance.gauges import Balances
 from services.maintenance.verification_memory import VerificationMemory
 from services.platform.settings import Settings
 from services.recovery import checkpoint_files
@@ -50,10 +51,13 @@ TEXTS: Final = msgspec.toml.decode(
 
 
 class OwnerAlerts:
-    def __init__(self, settings: Settings, ledger: Ledger, pool: Pool, bot: Bot, chat_id: int) -> None:
+    def __init__(
+        self, settings: Settings, ledger: Ledger, pool: Pool, balances: Balances, bot: Bot, chat_id: int
+    ) -> None:
         self._settings = settings
         self._ledger = ledger
         self._pool = pool
+        self._balances = balances
         self._bot = bot
         self._chat_id = chat_id
         self._verified = VerificationMemory(checkpoint_files.folder(settings))
@@ -91,8 +95,7 @@ class OwnerAlerts:
         }
         if (verified := self._verified.recall()).new_at_s:
             found["log"] = ", ".join(sorted(verified.problems)) or None
-        if balances := metrics.measured(metrics.BALANCE):
-            most = max(balances.values())
+        if (most := self._balances.most) is not None:
             found["money"] = f"{most:g}" if most < self._video else None
         if unapplied := metrics.measured(metrics.UNAPPLIED_AT):
             late = [name for name, at_s in unapplied.items() if at_s and time.time() - at_s > LAG_S]

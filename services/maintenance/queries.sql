@@ -331,6 +331,17 @@ WITH owed AS (
 )
 SELECT count(*) FROM owed
 
+-- name: early_drop
+-- Photos that came before terms which nobody accepted, longer than $1 seconds ago, at most $2
+WITH gone AS (
+    UPDATE chat_states SET data = (data::jsonb - 'early')::json WHERE telegram_id IN (
+        SELECT telegram_id FROM chat_states
+        WHERE data -> 'early' IS NOT NULL AND changed_at < clock_timestamp() - make_interval(secs => $1)
+        ORDER BY changed_at LIMIT $2)
+    RETURNING 1
+)
+SELECT count(*) FROM gone
+
 -- name: rows_drop
 -- Rows of {table} whose time {since} is longer than $1 seconds ago, at most $2
 WITH gone AS (

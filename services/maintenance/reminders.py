@@ -91,4 +91,5 @@ class Notices:
             return False
         deadline_s = min(self._deadline_s, model.deadline_s)
         expected = await self._outlook.estimate(model, "", 1, deadline_s)
-        return self._balances.pay(model.provider_credits) and not expected.too_late_s(deadline_s)
+        affords = (self._balances.most or 0) >= model.provider_credits
+        return affords and not expected.too_late_s(deadline_s)

@@ -37,6 +37,7 @@ class Retention:
         drafts_s, orders_s = known.draft_keep_seconds, known.orders_keep_days * DAY_S
         statements = {
             "drafts": (query("drafts_drop"), drafts_s),
+            "early": (query("early_drop"), drafts_s),
             "orders": (query("orders_drop"), orders_s),
             "texts": (query("texts_drop"), orders_s + known.job_deadline_seconds),  # earlier no job had ended
             "contacts": (query("contacts_drop"), known.contacts_keep_days * DAY_S),

@@ -103,8 +103,10 @@ CREATE INDEX drafts_of_orders ON drafts (used_at) WHERE ordered;
 CREATE TABLE chat_states (
     telegram_id bigint     NOT NULL PRIMARY KEY REFERENCES accounts (telegram_id) ON DELETE CASCADE,
     state      text,
-    data       json        NOT NULL DEFAULT '{}'
+    data       json        NOT NULL DEFAULT '{}',
+    changed_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
+CREATE INDEX chat_states_early ON chat_states (changed_at) WHERE data -> 'early' IS NOT NULL;
 
 -- Who asked to be told when videos can be made again, the newest order of each (docs/decisions/reminders.md).
 CREATE TABLE notice_requests (

@@ -9,7 +9,7 @@ refunds made in the provider's own cabinet are found by the payment's `refunded_
 import datetime
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
 import structlog
@@ -50,8 +50,12 @@ class YooKassaPayments:
     currency = CURRENCY
     parts = True
 
-    def __init__(self, orders: PaymentOrders, shop: YooKassa) -> None:
+    def __init__(
+        self, orders: PaymentOrders, shop: YooKassa, me: Callable[[], Awaitable[Any]] | None = None
+    ) -> None:
+        """`me` tells who our bot is, to whose chat payers return."""
         self.orders = orders
+        self._me = me
         self.shop = shop
         self._payments_told = Coalescing(self._payment_told)
         self._refunds_told = Coalescing(self._refund_told)
@@ -145,7 +149,8 @@ class YooKassaPayments:
 
     async def _made(self, payment: str, ordered: PaymentOrdered) -> PaymentRecord | None:
         """Its record, made or found. None: not known. Raises PaymentNotCreatedError (recorded)."""
-        told = partial(words.payment_words, self.orders.settings, payment, ordered)
+        return_url = await self._return_url()
+        told = partial(words.payment_words, self.orders.settings, payment, ordered, return_url)
         asked = await self.orders.links.ask(payment, "", ordered.account, told)
         if asked.age_s >= KEY_REMEMBERED_S:
             return await self._found_or_given_up(payment, asked.age_s)
@@ -163,6 +168,12 @@ class YooKassaPayments:
             alarm("refused", payment=payment, error=str(error))
             await self.orders.cancel(payment, self.name, "", error.code, "merchant")
             raise PaymentNotCreatedError(f"payment {payment} was refused: {error}") from error
+
+    async def _return_url(self) -> str:
+        settings, me = self.orders.settings, self._me
+        if me is None or settings.payment_return_url or settings.uses_sandbox_for("telegram"):
+            return settings.payment_return
+        return f"https://t.me/{(await me()).username}"
 
     async def _found_or_given_up(self, payment: str, asked_s: float) -> PaymentRecord | None:
         record = await self._find(payment, asked_s)

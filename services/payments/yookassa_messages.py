@@ -56,12 +56,12 @@ def contact_in(text: str) -> str | None:
 
 
 def payment_words(
-    settings: Settings, payment: str, ordered: PaymentOrdered, contact: str | None
+    settings: Settings, payment: str, ordered: PaymentOrdered, return_url: str, contact: str | None
 ) -> dict[str, Any]:
     words: dict[str, Any] = {
         "amount": amount_text(ordered.amount_minor),
         "capture": True,
-        "confirmation": {"type": "redirect", "return_url": settings.payment_return},
+        "confirmation": {"type": "redirect", "return_url": return_url},
         "description": ordered.line,
         "metadata": metadata(payment, ordered),
     }

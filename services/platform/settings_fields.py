@@ -337,8 +337,7 @@ class SettingsFields(BaseSettings, defer_build=True):
     payment_return_url: str | None = Field(
         None,
         pattern=r"^https?://\S{1,500}$",
-        description="Where a payer's browser goes afterwards, best https://t.me/<the bot>; empty: "
-        "https://t.me, or the sandbox's chat",
+        description="Where a payer's browser goes afterwards; empty: to this bot's chat",
     )
     yookassa_receipts: bool = Field(
         False, description="true: YooKassa sends receipts (54-FZ), and buyers are asked where to"

@@ -126,11 +126,14 @@ async def reminders(query: CallbackQuery, callback_data: Reminders, chat: Conver
 
 @data_router.callback_query(MyData.filter())
 async def my_data(query: CallbackQuery, callback_data: MyData, chat: Conversation) -> None:
+    match callback_data.do:
+        case "export":
+            return await _export(chat)
+        case "show":
+            return await chat.show_panel(screens.my_data())
     state, now_us = await chat.shop.account(chat.person), chat.shop.ledger.now_us()
     now_s, balance = now_us // 1_000_000, state.available(now_us)
     match callback_data.do:
-        case "export":
-            await _export(chat)
         case "ask":
             unfinished = await chat.shop.people.unfinished_jobs(chat.person.account)
             await chat.show_panel(screens.erasing(balance, state.debt, unfinished))
@@ -140,8 +143,6 @@ async def my_data(query: CallbackQuery, callback_data: MyData, chat: Conversatio
             await _erase(chat)  # begun and broken off, it is finished whenever that is
         case "erase":
             await chat.show_panel(screens.my_data(_("⌛ That question is too old. Nothing was deleted.")))
-        case "show":
-            await chat.show_panel(screens.my_data())
 
 
 async def _erase(chat: Conversation) -> None:

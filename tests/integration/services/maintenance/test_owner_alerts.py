@@ -4,8 +4,9 @@ import shutil
 import time
 from collections import namedtuple
 from collections.abc import AsyncIterator
+from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import asyncpg
 import pytest
@@ -17,6 +18,7 @@ from ledger.system.decider import day_of
 from services.adapters.telegram.client import create_bot
 from services.cli.doctor.machine import check_alerts
 from services.maintenance import metrics
+from services.maintenance.gauges import Balances
 from services.maintenance.owner_alerts import TEXTS, Cause, OwnerAlerts
 from services.maintenance.verification_memory import VerificationMemory, Verified
 from services.platform.settings import Settings, load_settings
@@ -55,10 +57,9 @@ async def alerts(
 ) -> AsyncIterator[OwnerAlerts]:
     """With a disk, a balance and consumers that are well; each process that ran before has left its own."""
     monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(10**12, 0, 10**12))
-    metrics.BALANCE.clear()
     metrics.UNAPPLIED_AT.clear()
     bot = create_bot(settings)
-    yield OwnerAlerts(settings, ledger, pool, bot, OWNER)
+    yield OwnerAlerts(settings, ledger, pool, Balances(cast(Any, None)), bot, OWNER)
     await bot.session.close()
 
 
@@ -73,8 +74,9 @@ async def later(pool: "Pool") -> None:
 
 
 async def plant(
-    cause: Cause, ledger: Ledger, settings: Settings, studio: OrderFixture, patch: pytest.MonkeyPatch
-) -> None:
+    cause: Cause, alerts: OwnerAlerts, ledger: Ledger, settings: Settings, studio: OrderFixture,
+    patch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
     day = day_of(ledger.now_us())
     match cause:
         case "deadline":
@@ -85,7 +87,7 @@ async def plant(
             memory = VerificationMemory(checkpoint_files.folder(settings))
             memory.keep(Verified(time.time(), time.time(), problems={"books": 1, "edited": 2}))
         case "money":
-            metrics.BALANCE.labels("k1").set(3)
+            alerts._balances._read_last = {"k1": Decimal(3), "k2": Decimal(1)}
         case "lag":
             metrics.UNAPPLIED_AT.labels("balances").set(time.time() - 90)
         case "prompts":
@@ -113,7 +115,7 @@ async def test_each_cause_is_told(
     studio: OrderFixture, monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     assert await alerts.run_once() == 0
-    await plant(cause, ledger, settings, studio, monkeypatch)
+    await plant(cause, alerts, ledger, settings, studio, monkeypatch)
     assert await alerts.run_once() == 1
     assert await told(sandbox) == ["🚨 " + TEXTS[cause].en.format(DETAILS.get(cause, ""))]
 
@@ -121,7 +123,8 @@ async def test_each_cause_is_told(
 async def test_a_cause_is_told_once_and_its_end_once_by_whatever_process(
     alerts: OwnerAlerts, settings: Settings, sandbox: Outside, ledger: Ledger, pool: "Pool"
 ) -> None:
-    other = OwnerAlerts(settings, ledger, pool, alerts._bot, OWNER)  # or the same, started again
+    balances = alerts._balances
+    other = OwnerAlerts(settings, ledger, pool, balances, alerts._bot, OWNER)  # or the same, started again
     await ledger.execute(PauseSales(OPERATOR, "dear"), key="pause")
     sandbox.fault("telegram", "sendMessage", "500", times=1)
     assert await alerts.run_once() == 0 and await other.run_once() == 0, "not before its back-off is over"
@@ -144,8 +147,8 @@ async def test_a_cause_is_told_once_and_its_end_once_by_whatever_process(
 
 
 async def test_what_cannot_be_measured_now_is_not_over(alerts: OwnerAlerts, sandbox: Outside) -> None:
-    metrics.BALANCE.labels("k1").set(3)
+    alerts._balances._read_last = {"k1": Decimal(3)}
     assert await alerts.run_once() == 1
-    metrics.BALANCE.clear()
+    alerts._balances._read_last = {}
     assert "money" not in await alerts.look() and "lag" not in await alerts.look()
     assert await alerts.run_once() == 0 and len(await told(sandbox)) == 1

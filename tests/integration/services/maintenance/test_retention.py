@@ -1,6 +1,7 @@
 """What nobody came back for goes after a day, orders later and with a mark; what is in use stays."""
 
 import asyncio
+import json
 import os
 import re
 from collections.abc import AsyncIterator
@@ -274,7 +275,14 @@ async def test_what_is_kept_for_a_time_goes_when_it_is_over(shelf: Shelf, owner)
     )
     for name in ("old", "young"):
         await pool.execute(insert, name, account)
+    states = "INSERT INTO chat_states SELECT telegram_id, 'kept', $2, $3 FROM accounts WHERE account = $1"
+    for who, hours in ((shelf.seller, 25), (await shelf.studio.seller(), 23)):
+        said = json.dumps({"early": {"photo": []}, "panel": hours})
+        await pool.execute(states, who.account, said, now - timedelta(hours=hours))
     await shelf.sweep.run_once()
+    kept = [(row[0], json.loads(row[1])) for row in await pool.fetch("SELECT state, data FROM chat_states")]
+    old, young = sorted(kept, key=lambda state: -state[1]["panel"])
+    assert old == ("kept", {"panel": 25}) and "early" in young[1]
     left = {
         table: sorted(row[0] for row in await pool.fetch(f"SELECT {column} FROM {table}"))
         for table, (_, column, _) in rows.items()

@@ -7,9 +7,13 @@ import pytest
 
 from ledger import commands as c
 from ledger.errors import AccountErasedError, TermsNotAcceptedError
+from services.adapters.telegram.client import create_bot
 from services.adapters.yookassa.errors import BadCredentialsError, YooKassaNoAnswerError
 from services.payments.errors import ContactNeededError, NotForSaleError, PaymentNotCreatedError
 from services.payments.yookassa import YooKassaPayments
+from services.sandbox import telegram, yookassa
+from services.sandbox.app import Clock
+from tests.support.outside import outside
 from tests.support.payment_fixture import payment_settings, till
 
 
@@ -75,6 +79,17 @@ async def test_changed_settings_change_no_words_that_were_used(shop, settings, l
     async with till(changed, ledger, pool, sandbox) as restarted:
         assert (await restarted.yookassa.make(payment)).standing == "pending"
     assert len(shop.book()["payments"]) == 1
+
+
+async def test_a_payer_comes_back_to_the_chat_of_the_bot_that_sold(settings, ledger, pool):
+    routes = {"/telegram": telegram.routes, "/yookassa": yookassa.routes}
+    async with outside(routes, clock=Clock()) as sandbox:
+        token, base = settings.telegram_token.get_secret_value(), f"{sandbox.url}/telegram"
+        real = settings.replace(sandbox_url=sandbox.url, bot_token=token, telegram_api_url=base)
+        async with till(real, ledger, pool, sandbox) as shop, create_bot(real) as bot:
+            await YooKassaPayments(shop.desk, shop.yookassa.shop, bot.me).make(await shop.order())
+    asked = json.loads(await pool.fetchval("SELECT request FROM payment_requests"))
+    assert asked["confirmation"]["return_url"] == "https://t.me/neurocards_bot"
 
 
 async def test_refused_by_the_provider(shop, alarms):
