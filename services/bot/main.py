@@ -34,7 +34,8 @@ from services.payments.stars import StarsPayments
 from services.payments.yookassa import YooKassaPayments
 from services.platform.ask_time import ask_time
 from services.platform.blobs import open_blobs
-from services.platform.i18n import DEFAULT_LOCALE, LOCALES, Catalogues
+from services.platform.catalogues import DEFAULT_LOCALE, LOCALES
+from services.platform.i18n import Catalogues
 from services.platform.periodic import repeat, sleep
 from services.platform.process import Runtime
 from services.platform.process_ledger import start_ledger

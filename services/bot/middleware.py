@@ -17,7 +17,7 @@ from services.adapters.telegram.stars import answer_pre_checkout
 from services.bot.context import TERMS_VERSION, BotContext, Person
 from services.bot.metrics import drop
 from services.bot.replies import Conversation
-from services.platform.i18n import locale_for
+from services.platform.catalogues import locale_for
 
 logger = structlog.get_logger()
 

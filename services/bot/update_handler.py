@@ -34,7 +34,8 @@ from services.bot.inbox import StoredUpdate
 from services.bot.inbox.outage_log import is_database_away
 from services.bot.metrics import drop
 from services.bot.middleware import PersonMiddleware, RepeatedTaps
-from services.platform.i18n import Catalogues, locale_for
+from services.platform.catalogues import locale_for
+from services.platform.i18n import Catalogues
 
 logger = structlog.get_logger()
 

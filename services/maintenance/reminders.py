@@ -16,7 +16,7 @@ from services.generation.prompts.styles import style_of
 from services.generation.wait_estimate import Outlook, capacity
 from services.maintenance.gauges import Balances
 from services.maintenance.metrics import NOTICES_WANTED, REMINDERS
-from services.platform.i18n import MOSCOW
+from services.platform.catalogues import MOSCOW
 from services.platform.settings import Settings
 
 query = load_queries("services.maintenance")

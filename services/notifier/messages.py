@@ -41,8 +41,9 @@ from services.generation.error_classes import POLICIES, policy_for
 from services.notifier.deliveries import Delivery, Waiting
 from services.notifier.expected_messages import ENDED
 from services.notifier.progress_bar import Progress, bar, progress
+from services.platform.catalogues import MOSCOW, N_, locale_for
 from services.platform.file_links import VALID_S, FileLinks
-from services.platform.i18n import MOSCOW, N_, Catalogues, locale_for
+from services.platform.i18n import Catalogues
 
 DAYS_AHEAD: Final = 7
 """Credits that end by then are named together."""

@@ -11,7 +11,7 @@ from services.notifier.deliveries import Delivery, Waiting
 from services.notifier.messages import Shown, Speech, button_to
 from services.payments.orders import standing_of
 from services.payments.packages import money_text
-from services.platform.i18n import N_, locale_for
+from services.platform.catalogues import N_, locale_for
 
 _NO_MONEY: Final = ("insufficient_funds", "payment_method_limit_exceeded")
 _LATE: Final = ("expired_on_confirmation", "expired_on_capture", "internal_timeout", "rejected_by_timeout")

@@ -30,7 +30,7 @@ from services.notifier.metrics import DELIVERIES, SENDING
 from services.notifier.payment_messages import PaymentMessages
 from services.platform.backoff import backoff_s
 from services.platform.blobs import BlobStore
-from services.platform.i18n import MOSCOW
+from services.platform.catalogues import MOSCOW
 
 logger = structlog.get_logger()
 

@@ -1,31 +1,19 @@
-"""Translations: `<package>/locales/<locale>/LC_MESSAGES/<domain>.po`, msgids in English.
+"""Translations of the chat, for aiogram's gettext.
 
-Only `.po` is kept; it is compiled in memory when a process starts, so no compiled file can be out of date.
-
-    texts = Catalogues("services.bot", "bot")
-    with texts.context(), texts.use_locale("ru"):
-        gettext("Menu")                           # aiogram.utils.i18n.gettext: the current locale's
-    texts.gettext("Menu", locale="ru")            # or without a context
+texts = Catalogues("services.bot", "bot")
+with texts.context(), texts.use_locale("ru"):
+    gettext("Menu")                           # aiogram.utils.i18n.gettext: the current locale's
+texts.gettext("Menu", locale="ru")            # or without a context
 """
 
 import gettext
-import io
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import timedelta, timezone
 from importlib.resources import as_file, files
-from pathlib import Path
-from typing import Final
 
 from aiogram.utils.i18n import I18n
-from babel.messages.catalog import Catalog
-from babel.messages.mofile import write_mo
-from babel.messages.pofile import read_po
 
-LOCALES: Final = ("ru", "en")
-DEFAULT_LOCALE: Final = "ru"
-MOSCOW: Final = timezone(timedelta(hours=3))
-"""Russian texts say its time; nobody's place is known."""
+from services.platform.catalogues import DEFAULT_LOCALE, LOCALES, compiled, read_catalogue
 
 
 class Catalogues(I18n):
@@ -58,27 +46,3 @@ class Catalogues(I18n):
             for locale, texts in found.items():
                 texts.add_fallback(self._shared.locales[locale])
         return found
-
-
-def read_catalogue(path: Path, locale: str, domain: str) -> Catalog:
-    with (path / locale / "LC_MESSAGES" / f"{domain}.po").open("rb") as file:
-        return read_po(file, locale=locale, domain=domain, abort_invalid=True)
-
-
-def compiled(catalogue: Catalog) -> gettext.GNUTranslations:
-    """Compile a catalogue without its fuzzy entries."""
-    binary = io.BytesIO()
-    write_mo(binary, catalogue)
-    binary.seek(0)
-    return gettext.GNUTranslations(binary)
-
-
-def N_(msgid: str) -> str:
-    """Mark a text for the catalogues, by GNU gettext's name for it; it is translated when shown."""
-    return msgid
-
-
-def locale_for(language_code: str | None) -> str:
-    """Locale of a Telegram language_code (IETF tag): English for `en…`, else Russian."""
-    language = (language_code or "").lower().split("-")[0]
-    return language if language in LOCALES else DEFAULT_LOCALE

@@ -25,6 +25,7 @@ SPANNING = {
     "services/bot": "model_offer photo_limits",
     "services/bot/handlers": "all traps",
     "services/cli": "manners",
+    "services/dashboard": "locales vendored",
     "services/monitor": "postgres_alone",
     "services/platform": "cancellation postgres_away",
     "services/rehearsal": "refusal",

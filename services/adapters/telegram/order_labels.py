@@ -12,7 +12,7 @@ from aiogram.utils.i18n import gettext as _
 
 from services.generation.prompts.styles import load_styles
 from services.generation.prompts.templates import clip
-from services.platform.i18n import N_
+from services.platform.catalogues import N_
 
 SHARED: Final = ("services.adapters.telegram", "order")
 QUOTED_CHARS: Final = 160

@@ -28,7 +28,7 @@ from services.bot.replies import Conversation
 from services.bot.screens import cabinet as screens
 from services.bot.screens.labels import clock_note, moment, moved_text, operation_name
 from services.bot.screens.menu import Screen
-from services.platform.i18n import LOCALES
+from services.platform.catalogues import LOCALES
 
 router = Router(name="cabinet")
 data_router = Router(name="my_data")

@@ -21,7 +21,7 @@ from services.bot.inputs import is_photo
 from services.bot.replies import Conversation
 from services.bot.screens import menu
 from services.bot.screens.menu import Screen
-from services.platform.i18n import LOCALES
+from services.platform.catalogues import LOCALES
 from services.platform.ids import new_id
 
 router = Router(name="terms")

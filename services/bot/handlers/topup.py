@@ -48,7 +48,7 @@ from services.bot.screens.menu import Screen, cabinet_button, keyboard
 from services.bot.screens.refusals import paused_text
 from services.payments.stars import Refusal
 from services.payments.yookassa_messages import contact_in
-from services.platform.i18n import N_, locale_for
+from services.platform.catalogues import N_, locale_for
 
 logger = structlog.get_logger()
 router = Router(name="topup")

@@ -21,7 +21,7 @@ from events.job import JobQueued
 from services.adapters.telegram.order_labels import credits_text, in_words, style_name, videos_text
 from services.bot.order_history import Operation
 from services.generation.prompts.styles import load_styles, style_of
-from services.platform.i18n import MOSCOW, N_
+from services.platform.catalogues import MOSCOW, N_
 
 
 def moved_text(amount: int) -> str:

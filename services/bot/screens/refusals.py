@@ -13,7 +13,7 @@ from services.bot.inputs import quote
 from services.bot.moderation import Findings, Part
 from services.bot.photos import SIDE_MIN
 from services.generation.prompts.styles import style_of
-from services.platform.i18n import N_
+from services.platform.catalogues import N_
 
 _KINDS: Final[dict[Kind, str]] = {
     "insult": N_("insults or threats"),

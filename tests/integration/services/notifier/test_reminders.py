@@ -22,7 +22,7 @@ from services.generation.prompts.styles import style_of
 from services.maintenance.gauges import Balances
 from services.maintenance.reminders import Notices, Reminders
 from services.maintenance.retention import Retention
-from services.platform.i18n import MOSCOW
+from services.platform.catalogues import MOSCOW
 from services.platform.settings import Settings
 from tests.integration.ledger.tampering import project
 from tests.integration.services.notifier.conftest import NewNotifier, Notifier, row

@@ -11,7 +11,7 @@ import services.bot
 from services.adapters.telegram.order_labels import credits_text, videos_text
 from services.bot.main import bot_texts
 from services.bot.screens.menu import commands, description, short_description
-from services.platform.i18n import LOCALES, locale_for, read_catalogue
+from services.platform.catalogues import LOCALES, locale_for, read_catalogue
 from tests.support.each import each
 
 SOURCES = Path(services.bot.__file__).parent

@@ -14,8 +14,8 @@ from ledger.accounts.lots import Lot
 from services.generation.error_classes import POLICIES, ErrorClass
 from services.notifier.deliveries import Delivery
 from services.notifier.messages import Messages, StatusLine, What, ends_soon, notifier_texts
+from services.platform.catalogues import LOCALES, MOSCOW, read_catalogue
 from services.platform.file_links import FileLinks
-from services.platform.i18n import LOCALES, MOSCOW, read_catalogue
 from services.platform.settings import load_settings
 from tests.support.each import each
 

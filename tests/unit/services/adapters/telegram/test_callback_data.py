@@ -7,7 +7,7 @@ from aiogram.filters.callback_data import CallbackData
 
 from services.adapters.telegram import callback_data as b
 from services.generation.prompts.styles import load_styles
-from services.platform.i18n import LOCALES
+from services.platform.catalogues import LOCALES
 from tests.support.each import each
 
 DRAFT = "0123456789abcdef01234567"

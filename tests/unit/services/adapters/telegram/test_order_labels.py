@@ -11,7 +11,7 @@ from services.adapters.telegram import order_labels
 from services.adapters.telegram.order_labels import STATES, LineState, made_lines, what_lines
 from services.bot.main import bot_texts
 from services.notifier.messages import notifier_texts
-from services.platform.i18n import LOCALES, read_catalogue
+from services.platform.catalogues import LOCALES, read_catalogue
 from tests.support.each import each
 
 ROOT = Path(services.__file__).parent

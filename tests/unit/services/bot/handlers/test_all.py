@@ -35,7 +35,7 @@ from services.bot.handlers import (
 from services.bot.update_handler import ROUTERS, build_dispatcher
 from services.generation.catalogue import Catalogue
 from services.platform.blobs import one_chunk
-from services.platform.i18n import locale_for
+from services.platform.catalogues import locale_for
 from tests.support.bot_session import MemoryPeople, memory_shop, recorded_bot
 
 USER: dict[str, Any] = {"id": 5, "is_bot": False, "first_name": "A", "language_code": "en"}

@@ -1,0 +1,97 @@
+"""Search of events by a figure's filter, with bounded reads.
+
+Streams and seldom types are found by an index. Everything else is looked for in windows of positions, the
+newest first: a page scans one and says where to go on.
+"""
+
+from typing import Final
+
+import asyncpg
+import msgspec
+
+from events.codec import decode
+from events.envelope import Recorded
+from events.stream_names import account_stream
+from ledger.postgres import Reader
+from ledger.sql import load_queries
+from projections.reports.journal import ACTED
+from projections.reports.journal import query as journal_query
+from services.dashboard.figures import Filter, measured, value_at
+
+query = load_queries("services.dashboard")
+
+WINDOW: Final = 2000
+"""Rows that a page reads at most of the log."""
+SHOWN: Final = 200
+SELDOM: Final = frozenset({"CreditsGranted", "CreditsRevoked", "PaymentFlagged", "VideoGifted"})
+
+
+class Found(msgspec.Struct, frozen=True):
+    """The newest events first. `next_position`: where to look on; None: that was all.
+
+    `first`, `last`: the positions that the filter speaks of; `head`: the log's end.
+    """
+
+    events: tuple[Recorded, ...]
+    next_position: int | None
+    first: int
+    last: int
+    head: int
+
+    @property
+    def whole(self) -> bool:
+        return self.next_position is None
+
+
+async def search(reader: Reader, wanted: Filter, before: int | None = None) -> Found:
+    """Search events up to `before`, reading at most WINDOW rows."""
+    row = await reader.fetchrow(query("positions_between"), wanted.since_us, wanted.until_us)
+    assert row is not None
+    first, head = row["first"], row["head"]
+    last = min(row["last"], head if wanted.position is None else wanted.position)
+    top = last if before is None else min(last, before)
+    types = list(wanted.types) or None
+    streams = await _streams(reader, wanted)
+    if streams is not None:
+        rows = await reader.fetch(query("events_of_streams"), streams, first, top, types, WINDOW)
+    elif wanted.actor:
+        sql = query("events_of_actor").format(acted=ACTED)
+        rows = await reader.fetch(sql, wanted.actor, first, top, types, WINDOW)
+    elif types and SELDOM.issuperset(types):
+        rows = await reader.fetch(query("events_seldom"), types, first, top, WINDOW)
+    else:
+        low = max(first, top - WINDOW + 1)
+        rows = await reader.fetch(query("events_window"), low, top, types)
+        return Found(_keep(rows, wanted), low - 1 if low > first else None, first, last, head)
+    more = rows[-1]["position"] - 1 if len(rows) == WINDOW and rows[-1]["position"] > first else None
+    return Found(_keep(rows, wanted), more, first, last, head)
+
+
+def total(measure: str, events: tuple[Recorded, ...]) -> int:
+    """The measure of these events. Raises KeyError for an unknown one, CodecError for an unreadable event."""
+    return measured(measure, (decode(recorded) for recorded in events))
+
+
+async def _streams(reader: Reader, wanted: Filter) -> list[str] | None:
+    """Streams that the filter names; None when it names none."""
+    if wanted.stream:
+        return [wanted.stream]
+    named = [f"{kind}-{name}" for kind, name in (("job", wanted.job), ("payment", wanted.payment)) if name]
+    if not wanted.account:
+        return named or None
+    if named:
+        return [*named, account_stream(wanted.account)]
+    rows = await reader.fetch(journal_query("journal_account"), account_stream(wanted.account))
+    return [row["stream"] for row in rows]
+
+
+def _keep(rows: "list[asyncpg.Record]", wanted: Filter) -> tuple[Recorded, ...]:
+    found = (Recorded(*row) for row in rows)
+    if not wanted.where and not (wanted.job and wanted.account):
+        return tuple(found)
+    return tuple(recorded for recorded in found if _fits(recorded, wanted))
+
+
+def _fits(recorded: Recorded, wanted: Filter) -> bool:
+    data = msgspec.json.decode(recorded.data)
+    return all(value_at(data, name) == value for name, value in wanted.where)

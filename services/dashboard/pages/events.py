@@ -1,0 +1,84 @@
+"""`/events`: the log by type, time, stream and field.
+
+Every figure of the log leads here, with its measure: the sum over the events is shown beside the figure.
+"""
+
+from hashlib import sha256
+
+import msgspec
+from aiohttp import web
+
+from events.codec import EVENT_TYPES
+from events.envelope import GENESIS_HASH
+from events.errors import CodecError
+from ledger.log.hash_chain import follows
+from ledger.log.reader import LogReader
+from projections.reports.event_text import describe_stored
+from projections.reports.journal import entries
+from services.dashboard.event_search import SHOWN, search, total
+from services.dashboard.figures import MEASURES, Filter
+from services.dashboard.routes import Route
+from services.dashboard.visit import BadArgumentError, Visit
+
+NEIGHBOURS = 3
+
+
+def filter_of(visit: Visit) -> Filter:
+    """The filter that an address asks for. Raises BadArgumentError."""
+    types = visit.args("type")
+    if unknown := set(types) - set(EVENT_TYPES):
+        raise BadArgumentError("type", f"there is no event {sorted(unknown)[0]!r}")
+    where = tuple((name, value) for name, _, value in (text.partition("=") for text in visit.args("where")))
+    return Filter(
+        types=types,
+        stream=visit.arg("stream"),
+        account=visit.arg("account"),
+        job=visit.arg("job"),
+        payment=visit.arg("payment"),
+        actor=visit.arg("actor"),
+        since_us=visit.int_arg("since_us"),
+        until_us=visit.int_arg("until_us"),
+        position=visit.int_arg("position"),
+        where=where,
+    )
+
+
+async def events(visit: Visit) -> web.Response:
+    wanted = filter_of(visit)
+    measure = visit.choice("measure", MEASURES, "count")
+    found = await search(visit.pool, wanted, visit.int_arg("before"))
+    shown = [(recorded, describe_stored(recorded.type, recorded.data)) for recorded in found.events[:SHOWN]]
+    try:
+        made = total(measure, found.events)
+    except CodecError:
+        made = None
+    return await visit.render(
+        "events.html", wanted=wanted, found=found, shown=shown, measure=measure, total=made,
+        figure=visit.arg("is"), types=sorted(EVENT_TYPES),
+    )  # fmt: skip
+
+
+async def event(visit: Visit) -> web.Response:
+    """One event: its row, its hash computed anew, and its neighbours."""
+    text = visit.part("position")
+    position = int(text) if text.isascii() and text.isdigit() and len(text) < 19 else 0
+    around = range(max(1, position - NEIGHBOURS), position + NEIGHBOURS + 1)
+    rows = {row.position: row for row in await LogReader(visit.pool).events_at(list(around))}
+    if position not in rows:
+        return await visit.render("missing.html", status=404, what=text)
+    recorded = rows[position]
+    before = rows.get(position - 1)
+    return await visit.render(
+        "event.html",
+        event=recorded,
+        entry=(await entries(visit.pool, [recorded]))[0],
+        words=describe_stored(recorded.type, recorded.data),
+        pretty=msgspec.json.format(recorded.data, indent=2),
+        data_sha256=sha256(recorded.data.encode()).hexdigest(),
+        before=before,
+        holds=follows(before.hash if before else GENESIS_HASH, recorded),
+        neighbours=[rows[at] for at in sorted(rows) if at != position],
+    )
+
+
+ROUTES = (Route("GET", "/events", events), Route("GET", "/events/{position}", event))

@@ -1,0 +1,44 @@
+// Charts from the tables under them, and fragments fetched again at a hint from the server.
+"use strict";
+
+// <div class="chart" data-table="#id" [data-seconds]></div>: first column is time in epoch seconds (data-value), the others are series.
+function draw(place) {
+  const table = document.querySelector(place.dataset.table);
+  const rows = [...table.tBodies[0].rows];
+  if (rows.length < 2) return;
+  const value = cell => cell.dataset.value === undefined || cell.dataset.value === "" ? null : Number(cell.dataset.value);
+  const names = [...table.tHead.rows[0].cells].map(cell => cell.textContent.trim());
+  const columns = names.map((_, n) => rows.map(row => value(row.cells[n])));
+  const order = columns[0].map((_, n) => n).sort((a, b) => columns[0][a] - columns[0][b]);
+  const style = getComputedStyle(document.documentElement);
+  const colors = ["--accent", "--bad", "--ok", "--warn"].map(name => style.getPropertyValue(name).trim());
+  const ink = style.getPropertyValue("--soft").trim(), line = style.getPropertyValue("--line").trim();
+  const axis = {stroke: ink, grid: {stroke: line, width: 1}, ticks: {stroke: line}};
+  new uPlot({
+    width: place.clientWidth, height: 200, axes: [axis, axis],
+    series: [{}, ...names.slice(1).map((label, n) => ({label, stroke: colors[n % colors.length], width: 2}))],
+  }, columns.map(column => order.map(n => column[n])), place);
+}
+
+// <main data-live="/live">: elements with data-topic are fetched again when the server says that their topic changed.
+function listen(url) {
+  const source = new EventSource(url);
+  const again = topic => document.querySelectorAll(`[hx-trigger~="${topic}"]`).forEach(part => htmx.trigger(part, topic));
+  source.onmessage = event => again(event.data);
+  source.onopen = () => document.querySelectorAll("[hx-get]").forEach(part => htmx.trigger(part, "changed"));
+  return source;
+}
+
+document.addEventListener("DOMContentLoaded", () => {
+  document.querySelectorAll(".chart").forEach(draw);
+  const live = document.querySelector("[data-live]");
+  const pause = document.querySelector("[data-pause]");
+  if (!live) return;
+  let source = listen(live.dataset.live);
+  if (pause) pause.addEventListener("click", () => {
+    const on = pause.getAttribute("aria-pressed") === "true";
+    pause.setAttribute("aria-pressed", String(!on));
+    if (on) source = listen(live.dataset.live); else source.close();
+  });
+});
+document.addEventListener("htmx:afterSwap", event => event.target.querySelectorAll(".chart").forEach(draw));

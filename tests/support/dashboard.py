@@ -1,0 +1,41 @@
+"""The dashboard's pages over a real database, without a browser: one user, whose role tests choose."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer
+
+from ledger.log.ledger import Ledger
+from ledger.postgres import Pool
+from services.dashboard.main import build_app
+from services.dashboard.pages import ROUTES
+from services.dashboard.render import Renderer
+from services.dashboard.routes import Role
+from services.dashboard.visit import Context, User
+from services.platform.settings import Settings
+
+Client = TestClient[web.Request, web.Application]
+
+
+@asynccontextmanager
+async def open_pages(
+    pool: Pool, ledger: Ledger, settings: Settings, *, role: Role = Role.owner, locale: str = "en"
+) -> AsyncIterator[Client]:
+    """A client of the dashboard, let in as somebody of this role."""
+    user = User("0" * 24, "olga", role, locale)
+
+    async def authenticate(_: web.Request) -> User:
+        return user
+
+    context = Context(settings, pool, ledger, None, Renderer(), ROUTES)
+    async with TestClient(TestServer(build_app(context, authenticate))) as client:
+        yield client
+
+
+async def page(client: Client, address: str, status: int = 200) -> str:
+    """The text of a page. Redirects are not followed."""
+    response = await client.get(address, allow_redirects=False)
+    text = await response.text()
+    assert response.status == status, f"{address}: {response.status} {text[:500]}"
+    return text
