@@ -2,7 +2,7 @@
 
 Amounts are whole credits above zero; the type gives the direction. No event names a person: `account` ids are
 random, and the way from a Telegram user to an account is an ordinary, erasable table. `actor` is who was
-authenticated, `login:<database login>`, `account:<id>` of an admin in the chat or `user:<id>` of a dashboard;
+authenticated, `login:<database login>`, `account:<id>` of an admin in the chat or `user:<id>` of the dashboard;
 empty: no person did it.
 """
 
@@ -19,6 +19,7 @@ RevokeKind = Literal["manual", "payment", "fraud", "carried"]
 MoneyBehind = Literal["owed", "forfeited"]
 """`carried`: a debt that leaves an account whose person is erased, and stands again when they come back.
 `correction`: what had expired by a clock that was ahead."""
+ChangeKind = Literal["grant", "revoke"]
 
 
 class Part(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
@@ -196,7 +197,46 @@ class AccountForgotten(msgspec.Struct, frozen=True):
     actor: str
 
 
+class ChangeProposed(msgspec.Struct, frozen=True):
+    """Change of credits that waits for a second person, until `ends_at_us`.
+
+    `change` is its random name; the other fields are those of the grant or revocation to come.
+    """
+
+    stage = "account"
+    words = "{what} of {amount} proposed: {reason}{expires_at_us:, credits until %}{money:, money %}, by {actor}"
+    change: str
+    what: ChangeKind
+    amount: int
+    reason: str
+    actor: str
+    ends_at_us: int
+    expires_at_us: int | None = None
+    money: MoneyBehind | None = None
+
+
+class ChangeApproved(msgspec.Struct, frozen=True):
+    """Proposal allowed; what it brings stands behind it in the same command."""
+
+    stage = "account"
+    words = "change {change} approved: {reason}, by {actor}"
+    change: str
+    reason: str
+    actor: str
+
+
+class ChangeWithdrawn(msgspec.Struct, frozen=True):
+    """Proposal taken back, also by another than its proposer."""
+
+    stage = "account"
+    words = "change {change} withdrawn: {reason}, by {actor}"
+    change: str
+    reason: str
+    actor: str
+
+
 CreditEvent = (
     CreditsGranted | CreditsCharged | CreditsRefunded | CreditsRevoked | CreditsRestored | CreditsExpired
 )
-AccountEvent = AccountOpened | TermsAccepted | CreditEvent | InvitationRewarded | AccountForgotten
+ChangeEvent = ChangeProposed | ChangeApproved | ChangeWithdrawn
+AccountEvent = AccountOpened | TermsAccepted | CreditEvent | InvitationRewarded | AccountForgotten | ChangeEvent

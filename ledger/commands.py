@@ -8,7 +8,7 @@ import typing
 
 import msgspec
 
-from events.account import GrantKind, MoneyBehind, Paid, RevokeKind
+from events.account import ChangeKind, GrantKind, MoneyBehind, Paid, RevokeKind
 from events.job import FailedBy, Failure, PromptSource, Video
 from ledger.payments.commands import HINTS, REFUND_LIFE_S, PaymentCommand
 from ledger.promotions.commands import GiftCommand
@@ -37,6 +37,7 @@ class GrantCredits(msgspec.Struct, frozen=True):
     """Give credits as a new lot. `amount` > 0; `paid`, `actor` and `from_lot` as in CreditsGranted.
 
     A correction names the `payment` that had bought them: what its money took back meanwhile stays gone.
+    A `user:` may give less than `alone_below`; the rest takes a second person.
     """
 
     account: str
@@ -49,10 +50,14 @@ class GrantCredits(msgspec.Struct, frozen=True):
     actor: str = ""
     from_lot: int | None = None
     payment: str = ""
+    alone_below: int = 0
 
 
 class RevokeCredits(msgspec.Struct, frozen=True):
-    """Take granted credits back, lot `lot` first. May leave less than zero. `money` as in CreditsRevoked."""
+    """Take granted credits back, lot `lot` first. May leave less than zero. `money` as in CreditsRevoked.
+
+    `alone_below` as in GrantCredits.
+    """
 
     account: str
     amount: int
@@ -62,6 +67,36 @@ class RevokeCredits(msgspec.Struct, frozen=True):
     lot: int | None = None
     actor: str = ""
     money: MoneyBehind | None = None
+    alone_below: int = 0
+
+
+class ProposeChange(msgspec.Struct, frozen=True):
+    """Propose a grant or a revocation for a second person to approve; fields as in ChangeProposed."""
+
+    account: str
+    change: str
+    what: ChangeKind
+    amount: int
+    reason: str
+    actor: str
+    expires_at_us: int | None = None
+    money: MoneyBehind | None = None
+
+
+class ApproveChange(msgspec.Struct, frozen=True):
+    """Allow a proposal and do what it says."""
+
+    account: str
+    change: str
+    reason: str
+    actor: str
+
+
+class WithdrawChange(msgspec.Struct, frozen=True):
+    account: str
+    change: str
+    reason: str
+    actor: str
 
 
 class ExpireCredits(msgspec.Struct, frozen=True):
@@ -222,6 +257,7 @@ class ForgetAccount(msgspec.Struct, frozen=True):
 AccountCommand = (
     OrderVideos | OpenAccount | AcceptTerms | GrantCredits | RevokeCredits | ExpireCredits | ForgetAccount
 )
+ChangeCommand = ProposeChange | ApproveChange | WithdrawChange
 JobCommand = (
     StartJob
     | RecordPrompt
@@ -236,11 +272,13 @@ JobCommand = (
     | DropDeadLetter
     | RateVideo
 )
-Command = AccountCommand | JobCommand | PaymentCommand | GiftCommand | SystemCommand
+Command = AccountCommand | ChangeCommand | JobCommand | PaymentCommand | GiftCommand | SystemCommand
 
 _encode = msgspec.json.Encoder().encode
 _HINTS = HINTS | {
     OpenAccount: ("debt",),
+    GrantCredits: ("alone_below",),
+    RevokeCredits: ("alone_below",),
     FailSubmission: ("charged_milli",),
     SucceedJob: ("charged_milli",),
 }

@@ -28,10 +28,11 @@ from events.stream_names import (
 )
 from events.system import SystemEvent
 from ledger.accounts import decider as accounts
+from ledger.accounts import proposals
 from ledger.accounts import state as account_state
 from ledger.accounts.decider import NewEvents, View, state_of
 from ledger.accounts.state import AccountState
-from ledger.commands import AccountCommand, Command, JobCommand, OrderVideos
+from ledger.commands import AccountCommand, ChangeCommand, Command, JobCommand, OrderVideos
 from ledger.errors import InvalidCommandError
 from ledger.jobs import decider as jobs
 from ledger.jobs import state as job_state
@@ -147,6 +148,8 @@ def decide(view: View, command: Command, now_us: int) -> NewEvents:
         system.require_selling(state_of(view, SALES_STREAM, SystemState), now_us)
     if isinstance(command, AccountCommand):
         return accounts.decide(view, command, now_us)
+    if isinstance(command, ChangeCommand):
+        return proposals.decide(view, command, now_us)
     if isinstance(command, JobCommand):
         return jobs.decide(view, command, now_us)
     if isinstance(command, RefundCommand):

@@ -88,6 +88,19 @@ class AlreadyExistsError(RejectedError):
     """An id that must be new is already in the log."""
 
 
+class ApprovalNeededError(RejectedError):
+    """So many credits take a second person; `below` is what this one may still move alone."""
+
+    def __init__(self, amount: int, below: int) -> None:
+        left = max(0, below - 1)
+        super().__init__(f"{amount} credits take a second person: {left} are left to you alone; propose it")
+        self.below = below
+
+
+class ChangeClosedError(RejectedError):
+    """The proposal was approved, withdrawn or is too old; or there never was one."""
+
+
 class JobNotFoundError(RejectedError):
     """The job was never queued, or belongs to another account."""
 

@@ -74,8 +74,10 @@ def decide(view: View, command: c.AccountCommand, now_us: int) -> NewEvents:
             bought = state_of(view, payment_stream(name), PaymentState) if name else PaymentState()
             return correct(state, bought, command, now_us)
         case c.GrantCredits():
+            require_alone(command)
             return grant(state, command, now_us)
         case c.RevokeCredits():
+            require_alone(command)
             return revoke(state, command, now_us)
         case c.ForgetAccount():
             return forget(state, command)
@@ -132,7 +134,7 @@ def accept_terms(state: AccountState, command: c.AcceptTerms) -> NewEvents:
     stream = account_stream(command.account)
     made: NewEvents = [(stream, TermsAccepted(command.terms))]
     if not state.terms and command.welcome_credits > 0:
-        _require_amount(command.welcome_credits)
+        require_amount(command.welcome_credits)
         welcome = c.GrantCredits(command.account, command.welcome_credits, "bonus", "welcome")
         made.append((stream, _granted(state, welcome)))
     return made
@@ -145,7 +147,7 @@ def grant(state: AccountState, command: c.GrantCredits, now_us: int) -> NewEvent
     """
     require_open(state, command.account)
     require_actor(command.actor)
-    _require_amount(command.amount)
+    require_amount(command.amount)
     if command.expires_at_us is not None and command.expires_at_us <= now_us:
         raise errors.InvalidCommandError(
             "the grant would expire before it is made; give it a later end of life"
@@ -197,7 +199,7 @@ def revoke(state: AccountState, command: c.RevokeCredits, now_us: int) -> NewEve
     """
     require_open(state, command.account)
     require_actor(command.actor)
-    _require_amount(command.amount)
+    require_amount(command.amount)
     made, state = expire(state, command.account, now_us)
     named = tuple(lot for lot in state.lots if lot.number == command.lot)
     others = tuple(lot for lot in state.lots if lot.number != command.lot)
@@ -280,7 +282,7 @@ def order_videos(state: AccountState, command: c.OrderVideos, now_us: int) -> Ne
     of = len(command.jobs)
     if not 1 <= of <= JOBS_PER_ORDER_MAX or len(set(command.jobs)) != of:
         raise errors.InvalidCommandError(f"an order has 1 to {JOBS_PER_ORDER_MAX} different jobs, not {of}")
-    _require_amount(command.price)
+    require_amount(command.price)
     if command.deadline_s <= 0:
         raise errors.InvalidCommandError(f"a deadline of {command.deadline_s} seconds is none")
     if not _FORMAT.fullmatch(command.format) or not 0 <= command.seconds <= SECONDS_MAX:
@@ -337,6 +339,13 @@ def require_actor(actor: str) -> None:
         )
 
 
+def require_alone(command: c.GrantCredits | c.RevokeCredits) -> None:
+    """Raises ApprovalNeededError for a `user:` who moves more than they may alone."""
+    require_actor(command.actor)
+    if command.actor.startswith("user:") and command.amount >= command.alone_below:
+        raise errors.ApprovalNeededError(command.amount, command.alone_below)
+
+
 def require_codes(*codes: str) -> None:
     """Raises InvalidCommandError for a sentence where an event may hold a code."""
     for code in codes:
@@ -346,6 +355,7 @@ def require_codes(*codes: str) -> None:
             )
 
 
-def _require_amount(amount: int) -> None:
+def require_amount(amount: int) -> None:
+    """Raises InvalidCommandError."""
     if not 0 < amount <= AMOUNT_MAX:
         raise errors.InvalidCommandError(f"an amount is 1 to {AMOUNT_MAX} credits, not {amount}")

@@ -9,6 +9,7 @@ from events import account
 from events.account import Part
 from ledger.accounts.lots import Lots, given, taken, total
 
+PROPOSALS_MAX = 20
 UNKNOWN_LOT = 0
 """Takes the refund of a job whose events do not say from which lots it was paid."""
 
@@ -24,7 +25,7 @@ class AccountState(msgspec.Struct, frozen=True, gc=False):
     first by `purchase` (a grant's reference).
     `promos` are references of promo codes used: an account knows its own few codes, so a code need not know
     its many accounts. `lost` are credits of bought lots that expired or that an operator took: a refund of
-    the money does not take them again.
+    the money does not take them again. `proposals` wait for a second person, or are too old by now.
     """
 
     opened: bool = False
@@ -41,6 +42,7 @@ class AccountState(msgspec.Struct, frozen=True, gc=False):
     purchase: str = ""
     promos: tuple[str, ...] = ()
     lost: tuple[tuple[int, int], ...] = ()
+    proposals: tuple[account.ChangeProposed, ...] = ()
 
     def available(self, now_us: int) -> int:
         """Balance without expired lots, booked or not."""
@@ -73,7 +75,12 @@ def evolve(state: AccountState, event: account.AccountEvent) -> AccountState:
         case account.InvitationRewarded():
             return replace(state, rewarded=True)
         case account.AccountForgotten():
-            return replace(state, forgotten=True)
+            return replace(state, forgotten=True, proposals=())
+        case account.ChangeProposed():
+            return replace(state, proposals=(*state.proposals, event)[-PROPOSALS_MAX:])
+        case account.ChangeApproved() | account.ChangeWithdrawn():
+            left = tuple(each for each in state.proposals if each.change != event.change)
+            return replace(state, proposals=left)
         case _ as never:
             assert_never(never)
 

@@ -3,12 +3,12 @@
 -- Roles belong to the whole cluster, so another database may have made them already, even at this moment.
 -- neurocards_log: owns the log and the functions that append; nobody logs in as it.
 -- neurocards_reader: reads the log and what follows from it. neurocards_app: also what is changeable and erasable.
--- One login for each service; without a password nobody gets in.
+-- One login for each service; without a password nobody gets in. The dashboard's only reads and calls functions.
 DO $$
 DECLARE
     groups constant text[] := ARRAY['neurocards_log', 'neurocards_reader', 'neurocards_app'];
     appending constant text[] := ARRAY['neurocards_web', 'neurocards_bot', 'neurocards_worker', 'neurocards_monitor',
-                                       'neurocards_maintenance', 'neurocards_operator'];
+                                       'neurocards_maintenance', 'neurocards_dashboard', 'neurocards_operator'];
     role_name text;
     setting text;
 BEGIN
@@ -22,7 +22,7 @@ BEGIN
             IF role_name = ANY (groups) AND NOT pg_has_role(current_user, role_name, 'SET') THEN
                 EXECUTE format('GRANT %I TO %I', role_name, current_user);
             END IF;
-            IF role_name = 'neurocards_app' THEN
+            IF role_name IN ('neurocards_app', 'neurocards_dashboard') THEN
                 EXECUTE format('GRANT neurocards_reader TO %I', role_name);
             ELSIF role_name <> ALL (groups) THEN
                 EXECUTE format('GRANT neurocards_app TO %I', role_name);
@@ -103,17 +103,17 @@ CREATE INDEX events_gifts ON events ((data ->> 'reference'), position)
     WHERE type = 'CreditsGranted' AND (data ->> 'kind') IN ('promo', 'referral', 'correction');
 -- What people did: `journal_filter`. The types are those whose events have an actor.
 CREATE INDEX events_actor ON events ((data ->> 'actor'), position)
-    WHERE type IN ('AccountForgotten', 'ClockCorrected', 'CreditsGranted', 'CreditsRevoked', 'DeadLetterDropped', 'JobFailed',
-                   'JobRequeued', 'KeyRotated', 'PromoCreated', 'PromoDisabled', 'RefundIntended', 'SalesPaused',
-                   'SalesResumed')
+    WHERE type IN ('AccountForgotten', 'ChangeApproved', 'ChangeProposed', 'ChangeWithdrawn', 'ClockCorrected', 'CreditsGranted',
+                   'CreditsRevoked', 'DeadLetterDropped', 'JobFailed', 'JobRequeued', 'KeyRotated', 'PromoCreated', 'PromoDisabled',
+                   'RefundIntended', 'SalesPaused', 'SalesResumed')
       AND (data ->> 'actor') <> '';
 -- What logins appended that are no process's: `journal_filter`, `logins`.
 CREATE INDEX events_writer ON events (writer, position)
     WHERE writer NOT IN ('neurocards_web', 'neurocards_bot', 'neurocards_worker', 'neurocards_monitor',
                          'neurocards_maintenance');
--- What is seldom and is asked for by its type: `exceptions`, `journal`.
+-- What is seldom and is asked for by its type: `exceptions`, `journal`, `open_proposals`.
 CREATE INDEX events_seldom ON events (type, position)
-    WHERE type IN ('CreditsGranted', 'CreditsRevoked', 'PaymentFlagged', 'VideoGifted');
+    WHERE type IN ('ChangeApproved', 'ChangeProposed', 'CreditsGranted', 'CreditsRevoked', 'PaymentFlagged', 'VideoGifted');
 -- Long accounts, of which snapshots are kept: `snapshots_due`.
 CREATE INDEX events_thousandth ON events (stream) WHERE version % 1000 = 0;
 

@@ -41,6 +41,17 @@ CREATE TABLE ledger.decision_times (
 );
 GRANT SELECT ON ledger.witnesses, ledger.decision_times TO neurocards_reader;
 
+-- How many credits a login may give and take by hand on one day, UTC (days since 1970-01-01), and how many it did. Whoever steals it can
+-- name any user; they cannot move more. The database's owner changes it: docs/decisions/operations.md.
+CREATE TABLE ledger.day_limits (
+    login   name   PRIMARY KEY,
+    credits bigint NOT NULL,
+    day     bigint NOT NULL DEFAULT 0,
+    moved   bigint NOT NULL DEFAULT 0
+);
+INSERT INTO ledger.day_limits VALUES ('neurocards_dashboard', 100000);
+GRANT SELECT ON ledger.day_limits TO neurocards_reader;
+
 INSERT INTO ledger.event_rights (stream, type, kind, waits, roles)
 SELECT r.stream || '-', r.type, r.kind, r.waits <> '',
        (SELECT array_agg('neurocards_' || l.login) FROM unnest(string_to_array(rtrim('operator ' || r.logins), ' ')) AS l (login))
@@ -53,7 +64,7 @@ FROM (VALUES
     ('account', 'CreditsGranted',     'bonus',    'waits', 'bot'),
     ('account', 'CreditsGranted',     'promo',    'waits', 'bot'),
     ('account', 'CreditsGranted',     'referral', 'waits', 'maintenance'),
-    ('account', 'CreditsGranted',     'manual',   'waits', 'bot'),
+    ('account', 'CreditsGranted',     'manual',   'waits', 'bot dashboard'),
     ('account', 'CreditsGranted',     'carried',  '',      'bot'),
     ('account', 'CreditsGranted',     'correction', 'waits', ''),
     ('account', 'CreditsCharged',     '',         'waits', 'bot'),
@@ -61,11 +72,14 @@ FROM (VALUES
     ('account', 'CreditsRestored',    '',         '',      'maintenance'),
     ('account', 'CreditsRevoked',     'payment',  '',      'bot web maintenance'),
     ('account', 'CreditsRevoked',     'carried',  '',      'bot'),
-    ('account', 'CreditsRevoked',     'manual',   '',      ''),
+    ('account', 'CreditsRevoked',     'manual',   '',      'dashboard'),
     ('account', 'CreditsRevoked',     'fraud',    '',      ''),
-    ('account', 'CreditsExpired',     '',         '',      'bot web worker monitor maintenance'),
-    ('job',     'JobQueued',          '',         'waits', 'bot'),
-    ('job',     'JobRequeued',        '',         'waits', ''),
+    ('account', 'CreditsExpired',     '',         '',      'bot web worker monitor maintenance dashboard'),
+    ('account', 'ChangeProposed',     '',         '',      'dashboard'),
+    ('account', 'ChangeApproved',     '',         'waits', 'dashboard'),
+    ('account', 'ChangeWithdrawn',    '',         '',      'dashboard'),
+    ('job',     'JobQueued',          '',         'waits', 'bot maintenance'),
+    ('job',     'JobRequeued',        '',         'waits', 'maintenance'),
     ('job',     'JobReissued',        '',         '',      'maintenance'),
     ('job',     'JobStarted',         '',         '',      'worker'),
     ('job',     'PromptWritten',      '',         '',      'worker'),
@@ -79,8 +93,8 @@ FROM (VALUES
     ('job',     'VideoRated',         '',         '',      'bot'),
     ('job',     'JobFailed',          'worker',   '',      'worker'),
     ('job',     'JobFailed',          'monitor',  '',      'monitor'),
-    ('job',     'JobFailed',          'operator', '',      'bot'),
-    ('job',     'DeadLetterDropped',  '',         '',      ''),
+    ('job',     'JobFailed',          'operator', '',      'bot maintenance'),
+    ('job',     'DeadLetterDropped',  '',         '',      'maintenance'),
     ('payment', 'PaymentOrdered',     '',         'waits', 'bot'),
     ('payment', 'PaymentOrdered',     'restored', '',      'bot maintenance'),
     ('payment', 'PaymentCreated',     '',         '',      'bot web maintenance'),
@@ -94,9 +108,9 @@ FROM (VALUES
     ('promo',   'PromoCreated',       '',         'waits', ''),
     ('promo',   'PromoDisabled',      '',         '',      ''),
     ('promo',   'PromoRedeemed',      '',         'waits', 'bot'),
-    ('system',  'SystemStarted',      '',         '',      'bot web worker monitor maintenance'),
-    ('system',  'SalesPaused',        '',         '',      'bot'),
-    ('system',  'SalesResumed',       '',         '',      'bot'),
+    ('system',  'SystemStarted',      '',         '',      'bot web worker monitor maintenance dashboard'),
+    ('system',  'SalesPaused',        '',         '',      'bot dashboard'),
+    ('system',  'SalesResumed',       '',         '',      'bot dashboard'),
     ('system',  'DayCapChecked',      'cost',     '',      'maintenance'),
     ('system',  'DayCapChecked',      'welcome',  '',      'bot'),
     ('system',  'LogStated',          '',         '',      'maintenance'),
@@ -322,6 +336,25 @@ CREATE FUNCTION ledger.flawed_credits(p_after bigint) RETURNS TABLE ("position" 
         WHERE g.type = 'CreditsGranted' AND g.kind IN ('promo', 'referral', 'bonus') AND c.command IS NULL;
     END;
 
+-- Counts what a login of ledger.day_limits gave and took after a position; an error above its limit, or where no user did it.
+CREATE FUNCTION ledger.require_within_day(p_after bigint) RETURNS void LANGUAGE plpgsql VOLATILE AS $$
+DECLARE
+    today constant bigint := ledger.clock() / 86400000000;
+    refused bigint;
+BEGIN
+    UPDATE ledger.day_limits l SET day = today, moved = CASE l.day WHEN today THEN l.moved ELSE 0 END + e.amount
+    FROM (SELECT sum((e.data ->> 'amount')::bigint) AS amount,
+                 bool_and(e.data ->> 'actor' LIKE 'user:%') IS DISTINCT FROM true AS nobody
+          FROM public.events e
+          WHERE e.position > p_after AND e.type IN ('CreditsGranted', 'CreditsRevoked')) AS e
+    WHERE l.login = session_user AND e.amount > 0
+    RETURNING CASE WHEN nobody THEN 0 WHEN l.moved > l.credits THEN l.credits END INTO refused;
+    IF refused IS NOT NULL THEN
+        RAISE EXCEPTION '% moves at most % credits a day by hand, each in a user''s name', session_user, refused
+            USING ERRCODE = 'insufficient_privilege';
+    END IF;
+END $$;
+
 -- The slow way for who would starve otherwise: takes the lock inside a transaction, tells what is new, and lets the caller
 -- decide on that. `append` follows in the same transaction.
 -- p_keys of the commands; p_streams and p_versions: what is cached of the streams they read, joined by U+001F.
@@ -524,6 +557,7 @@ BEGIN
         IF made && ARRAY['CreditsGranted', 'CreditsRefunded', 'CreditsRevoked', 'CreditsRestored', 'CreditsExpired', 'JobFailed'] THEN
             SELECT string_agg(format('%s at %s', f.type, f.position), ', ') INTO flawed
             FROM ledger.flawed_credits(head_position) AS f;
+            PERFORM ledger.require_within_day(head_position);
         END IF;
     END IF;
     IF flawed IS NOT NULL THEN
@@ -636,6 +670,7 @@ REVOKE ALL ON ALL FUNCTIONS IN SCHEMA ledger FROM PUBLIC;
 ALTER TABLE ledger.append_lock OWNER TO neurocards_log;
 ALTER TABLE ledger.event_rights OWNER TO neurocards_log;
 ALTER TABLE ledger.witnesses OWNER TO neurocards_log;
+ALTER TABLE ledger.day_limits OWNER TO neurocards_log;
 ALTER TABLE ledger.decision_times OWNER TO neurocards_log;
 DO $$
 DECLARE
@@ -646,7 +681,7 @@ BEGIN
     END LOOP;
 END $$;
 GRANT EXECUTE ON FUNCTION ledger.append, ledger.begin_append, ledger.clocks
-    TO neurocards_web, neurocards_bot, neurocards_worker, neurocards_monitor, neurocards_maintenance, neurocards_operator;
+    TO neurocards_web, neurocards_bot, neurocards_worker, neurocards_monitor, neurocards_maintenance, neurocards_dashboard, neurocards_operator;
 GRANT EXECUTE ON FUNCTION ledger.judge_time, ledger.sessions TO neurocards_reader;
 GRANT EXECUTE ON FUNCTION ledger.rebuild_open_jobs, ledger.correct_clock, ledger.clock, ledger.confirm_clock TO neurocards_operator;
 GRANT EXECUTE ON FUNCTION ledger.hindrances TO neurocards_monitor, neurocards_operator;

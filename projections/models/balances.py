@@ -75,6 +75,8 @@ def evolve(row: Balance | None, recorded: Recorded, event: account.AccountEvent)
             _move(row, event, event.amount)
         case account.InvitationRewarded():
             pass  # its credits are grants beside it
+        case account.ChangeProposed() | account.ChangeApproved() | account.ChangeWithdrawn():
+            pass  # as those of an approval
         case account.AccountForgotten():
             row.forgotten_at_us = recorded.recorded_at_us
         case _ as never:

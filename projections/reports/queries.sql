@@ -25,7 +25,8 @@ FROM events WHERE position = ANY ($1::bigint[]) AND (cardinality($2::text[]) = 0
 
 -- name: exceptions
 -- What to look at first, the newest of each kind first: credits given without a purchase, from $1 on; videos that came although
--- the credit had gone back; money sent back for credits that were spent; money that matches no order; debts.
+-- the credit had gone back; money sent back for credits that were spent; money that matches no order; changes that one person
+-- proposed and approved; debts.
 -- $2 from and $3 to a position, $4 at most so many of each kind
 (SELECT 'grant' AS kind, position, recorded_at_us AS at_us, substr(stream, 9) AS account, (data ->> 'amount')::bigint AS amount,
         'credits' AS unit, data ->> 'reference' AS of, concat_ws(': ', data ->> 'kind', data ->> 'reason') AS words FROM events
@@ -46,6 +47,14 @@ UNION ALL
 (SELECT 'flagged_money', position, recorded_at_us, data ->> 'account', (data ->> 'amount_minor')::bigint,
         (data ->> 'currency') || ' minor', substr(stream, 9), data ->> 'problem' FROM events
  WHERE type = 'PaymentFlagged' AND position BETWEEN $2 AND $3 ORDER BY position DESC LIMIT $4)
+UNION ALL
+(SELECT 'self_approved', a.position, a.recorded_at_us, substr(a.stream, 9), (p.data ->> 'amount')::bigint, 'credits', p.data ->> 'what',
+        concat_ws(': ', a.data ->> 'actor', a.data ->> 'reason')
+ FROM events a CROSS JOIN LATERAL (
+     SELECT p.data FROM events p
+     WHERE p.stream = a.stream AND p.version < a.version AND p.data ->> 'change' = a.data ->> 'change') AS p
+ WHERE a.type = 'ChangeApproved' AND a.position BETWEEN $2 AND $3 AND a.data ->> 'actor' = p.data ->> 'actor'
+ ORDER BY a.position DESC LIMIT $4)
 UNION ALL
 (SELECT 'debt', position, updated_at_us, account, debt, 'credits', '', 'owed now' FROM balances
  WHERE debt > 0 AND position BETWEEN $2 AND $3 ORDER BY position DESC LIMIT $4)

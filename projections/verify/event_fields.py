@@ -23,7 +23,7 @@ SAID: Final = frozenset(("SubmissionFailed", "JobFailed", "PaymentCancelled", "P
 READ: Final = frozenset((
     *SAID, *(cls.__name__ for cls in get_args(CreditEvent)), "JobQueued", "JobRequeued", "PaymentOrdered",
     "PaymentSucceeded", "PaymentFlagged", "PaymentRefunded", "RefundIntended", "RefundFailed",
-    "ClockCorrected",
+    "ClockCorrected", "ChangeProposed", "ChangeApproved", "ChangeWithdrawn",
 ))  # fmt: skip
 """The types whose data is needed."""
 

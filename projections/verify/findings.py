@@ -24,6 +24,7 @@ Kind = Literal[
     "charge",  # a job charged twice, or queued without its charge
     "outcome",  # a job with no outcome, two, or a refund that mirrors no charge
     "gift",  # a promo code or an invitation gave what it should not, or did not give what it should
+    "approval",  # a change was approved that nobody had proposed, or is another than was proposed
     "payment",  # credits are not what the money was, or money came or went back otherwise than it could
     "books",  # the double entry does not balance
     # What was made of the log.

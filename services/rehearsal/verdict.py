@@ -266,7 +266,7 @@ CHECKS: Final = {
     "log, projection, chat and a plain count agree on balances": Promise(_balances),
     "books sum to zero, nothing overdrawn": Promise(kinds=("books", "overdraft", "lots")),
     "gifts once each, from what gives them": Promise(kinds=("gift",)),
-    "credits are what was paid": Promise(kinds=("payment",)),
+    "credits are what was paid, or approved": Promise(kinds=("payment", "approval")),
     "the chain holds": Promise(
         kinds=(*CHAIN_KINDS, "stream", "command", "clock", "unreadable", "guard", "person")
     ),

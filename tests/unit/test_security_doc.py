@@ -9,7 +9,7 @@ from services.platform.settings_fields import SECRETS
 
 ROOT = Path(__file__).parents[2]
 RIGHT = re.compile(r"\('(\w+)',\s+'(\w+)',\s+'(\w*)',\s+'(\w*)',\s+'([\w ]*)'\)")
-_LOGINS = ("bot", "web", "worker", "monitor", "maintenance")
+_LOGINS = ("bot", "web", "worker", "monitor", "maintenance", "dashboard")
 
 
 def test_the_table_of_rights_is_what_the_migration_writes():
@@ -22,7 +22,7 @@ def test_the_table_of_rights_is_what_the_migration_writes():
         for _, kind_of_event, kind, waits, logins in RIGHT.findall(migration)
     ]  # fmt: skip
     rows = [tuple(cell.strip() for cell in line.strip("|").split("|")) for line in document.splitlines()
-            if line.startswith("| `") and line.count("|") == 8]  # fmt: skip
+            if line.startswith("| `") and line.count("|") == 9]  # fmt: skip
     assert len(expected) > 40
     assert rows == expected
 

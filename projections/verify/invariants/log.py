@@ -7,7 +7,14 @@ memory flat; later rows of them go to `late`, to be judged with their history.
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from events.account import CreditsCharged, CreditsGranted, CreditsRefunded, CreditsRestored, CreditsRevoked
+from events.account import (
+    ChangeEvent,
+    CreditsCharged,
+    CreditsGranted,
+    CreditsRefunded,
+    CreditsRestored,
+    CreditsRevoked,
+)
 from events.stream_names import ACCOUNT, JOB, PAYMENT, PROMO, SYSTEM
 from projections.verify.event_fields import (
     MOVES,
@@ -30,6 +37,7 @@ from projections.verify.invariants import log_time, lots
 from projections.verify.invariants.jobs import Jobs
 from projections.verify.invariants.lots import Account, Snapshot
 from projections.verify.invariants.payments import Payments
+from projections.verify.invariants.proposals import Proposals
 
 _STRANGERS_MAX = 10_000
 
@@ -42,6 +50,7 @@ class Rules:
         self.jobs = Jobs(findings)
         self.accounts: dict[str, Account] = {}
         self.payments = Payments(findings, self.accounts, whole=not after)
+        self.proposals = Proposals()
         self.books: dict[str, int] = {}
         self.others: dict[str, int] = {}
         self.late: list[Row] = []
@@ -107,6 +116,7 @@ class Rules:
         for row in history:
             past._account_moved(row)
         self.accounts |= past.accounts
+        self.proposals.open |= past.proposals.open
         self.opening += sum(account.balance for account in past.accounts.values())
 
     def load_payments(self, history: Iterable[Row]) -> None:
@@ -119,6 +129,8 @@ class Rules:
         say = self._findings.add
         if self._command_left:
             say("command", self.position, f"{self._command_left} events of the last command are missing")
+        if self.proposals.due is not None:
+            say("approval", None, f"change {self.proposals.due.change} was approved and not made")
         self.jobs.finish()
         self.payments.command_over()
         held = sum(account.balance for account in self.accounts.values()) - self.opening
@@ -156,6 +168,12 @@ class Rules:
         if not account.opened:
             self._findings.add("stream", at, f"{name} at position {at} comes before {stream} was opened")
             account.opened = True
+        if self.proposals.due is not None or isinstance(event, ChangeEvent):
+            decided_us = self.decided_us.get(at, row[5])
+            if wrong := self.proposals.judge(stream, event, decided_us, begins=row[4] is not None):
+                self._findings.add("approval", at, f"{name} of {stream} at position {at}: {wrong}")
+            if isinstance(event, ChangeEvent):
+                return
         if wrong := self._credits_moved(row, account, event):
             self._findings.add("lots", at, f"{name} of {stream} at position {at}: {wrong}")
         if account.debt and account.lots:

@@ -14,7 +14,7 @@ from tests.support.waiting import eventually
 if TYPE_CHECKING:
     Connection = asyncpg.Connection[asyncpg.Record]
 
-APPENDING = ("web", "bot", "worker", "monitor", "maintenance", "operator")
+APPENDING = ("web", "bot", "worker", "monitor", "maintenance", "dashboard", "operator")
 OTHERS = ("relay", "projector", "notifier")
 OPENED: Made = ("account-z", "AccountOpened", {})
 MODES = ("ACCESS SHARE", "EXCLUSIVE", "ACCESS EXCLUSIVE")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import asyncpg
 import pytest
 
+from events.account import ChangeKind
 from events.job import Failure, Video
 from events.payment import PaymentOrdered
 from events.system import KeyRotated, LogStated, Predecessor
@@ -106,6 +107,10 @@ def code(name: str) -> list[c.Command]:
 RESTORED = PaymentOrdered("a", "yookassa", "pack", 10, 1000, "RUB", "s", True, None, "line", "ru")
 
 STATED = s.StateLog(LogStated(f"log+0123abcd+{'A' * 44}", "0.1.0", (), None, Predecessor("log", 1, "", "")))
+def proposal(change: str, what: ChangeKind = "grant") -> c.ProposeChange:
+    return c.ProposeChange("a", change, what, 3, "x", "user:u1")
+
+
 CASES: dict[type, Callable[[], list[Case]]] = {
     c.OpenAccount: lambda: [
         ([], c.OpenAccount("a", "0" * 64)),
@@ -115,6 +120,12 @@ CASES: dict[type, Callable[[], list[Case]]] = {
     c.GrantCredits: lambda: [([], c.GrantCredits("a", 3, "manual", "x"))],
     c.RevokeCredits: lambda: [([], c.RevokeCredits("a", 3, "x"))],
     c.ExpireCredits: lambda: [([], c.ExpireCredits("a"))],
+    c.ProposeChange: lambda: [([], proposal("c1"))],
+    c.ApproveChange: lambda: [
+        ([proposal("c2")], c.ApproveChange("a", "c2", "y", "user:u2")),
+        ([proposal("c3", "revoke")], c.ApproveChange("a", "c3", "y", "user:u1")),
+    ],
+    c.WithdrawChange: lambda: [([proposal("c4")], c.WithdrawChange("a", "c4", "y", "user:u1"))],
     c.OrderVideos: lambda: [([], order("a", "ov", "ov1", "ov2"))],
     c.StartJob: lambda: [(queued("sj"), c.StartJob("sj", 1, "w"))],
     c.RecordPrompt: lambda: [(prompted("rp")[:-1], c.RecordPrompt("rp", 1, "ref", "openai", "t"))],

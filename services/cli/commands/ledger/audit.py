@@ -47,7 +47,8 @@ def exceptions(
     """List what to look at first: large grants, odd refunds, debts, flagged money.
 
     `grant`: without a purchase. `refunded_and_delivered`: a video that came after its refund, a gift.
-    `refunded_and_spent`: money sent back for credits that were spent. At most --limit of each.
+    `refunded_and_spent`: money sent back for credits that were spent. `self_approved`: a change that whoever
+    proposed it approved. At most --limit of each.
     """
     _answer("exceptions", output, above, *period(start, end), limit)
 

@@ -5,7 +5,15 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from events.account import CreditsCharged, CreditsGranted, CreditsRefunded, CreditsRevoked
+from events.account import (
+    ChangeApproved,
+    ChangeProposed,
+    ChangeWithdrawn,
+    CreditsCharged,
+    CreditsGranted,
+    CreditsRefunded,
+    CreditsRevoked,
+)
 from events.codec import Event
 from events.envelope import Recorded
 from events.job import DeadLetterDropped, Failure, JobFailed, JobRequeued, JobSucceeded, VideoGifted
@@ -86,6 +94,51 @@ def test_a_right_history_has_no_problems_and_tells_what_is_unfinished():
     history.record((ACCOUNT, below_zero))
 
     assert audited(history.events) == ([], {"j", "m"})
+
+
+PROPOSED = (ACCOUNT, ChangeProposed("c", "grant", 900, "x", "user:u1", 2**60))
+APPROVED = (ACCOUNT, ChangeApproved("c", "y", "user:u2"))
+GIVEN = CreditsGranted(900, "manual", "x", 2, actor="user:u1")
+
+
+def test_an_approval_brings_what_was_proposed():
+    taking = (ACCOUNT, ChangeProposed("d", "revoke", 2, "x", "user:u1", 2**60, money="owed"))
+    taken = (ACCOUNT, CreditsRevoked(2, "x", parts=drawn(2), actor="user:u1", money="owed"))
+    history = history_with((PROPOSED,), (taking,), ((ACCOUNT, ChangeApproved("d", "y", "user:u1")), taken),
+                           (APPROVED, (ACCOUNT, GIVEN)))  # fmt: skip
+    assert audited(history.events) == ([], {"j"})
+
+
+@each(
+    "commands, words",
+    [
+        ([(APPROVED, (ACCOUNT, GIVEN))], "nothing of that name was proposed"),
+        ([(PROPOSED,), (APPROVED, (ACCOUNT, replace(GIVEN, amount=901)))], "not what was proposed as c"),
+        ([(PROPOSED,), (APPROVED, (ACCOUNT, replace(GIVEN, actor="user:u2")))], "not what was proposed as c"),
+        ([(PROPOSED,), (APPROVED, (ACCOUNT, replace(GIVEN, expires_at_us=2**61)))], "not what was proposed"),
+        (
+            [(PROPOSED,), (APPROVED, (ACCOUNT, CreditsRevoked(900, "x", parts=drawn(4), actor="user:u1")))],
+            "not what was proposed as c",
+        ),
+        ([(PROPOSED,), (APPROVED,)], "change c was approved and not made"),
+        ([(PROPOSED,), (APPROVED,), ((ACCOUNT, GIVEN),)], "brought no change"),
+        (
+            [(PROPOSED,), (APPROVED, (ACCOUNT, GIVEN)), (APPROVED, (ACCOUNT, replace(GIVEN, lot=3)))],
+            "settled before",
+        ),
+        (
+            [(PROPOSED,), ((ACCOUNT, ChangeWithdrawn("c", "z", "user:u1")),), (APPROVED, (ACCOUNT, GIVEN))],
+            "settled before",
+        ),
+        (
+            [((ACCOUNT, replace(PROPOSED[1], ends_at_us=1)),), (APPROVED, (ACCOUNT, GIVEN))],
+            "the proposal had ended",
+        ),
+    ],
+)
+def test_an_approval_that_is_none_is_found(commands: list[Any], words: str):
+    (problem,) = [found for found in audited(history_with(*commands).events)[0] if found.kind == "approval"]
+    assert words in problem.message
 
 
 @each("end", [("job-k", JobSucceeded(1, 1, VIDEO)), ("job-k", JobFailed("worker", TIMED_OUT))])
