@@ -2,7 +2,7 @@
 
 Amounts are whole credits above zero; the type gives the direction. No event names a person: `account` ids are
 random, and the way from a Telegram user to an account is an ordinary, erasable table. `actor` is who was
-authenticated, `login:<database login>`, `account:<id>` of an admin in the chat or `user:<id>` of the dashboard;
+authenticated, `login:<database login>`, `account:<id>` of an admin in the chat, `user:<id>` of the dashboard;
 empty: no person did it.
 """
 
@@ -204,7 +204,9 @@ class ChangeProposed(msgspec.Struct, frozen=True):
     """
 
     stage = "account"
-    words = "{what} of {amount} proposed: {reason}{expires_at_us:, credits until %}{money:, money %}, by {actor}"
+    words = (
+        "{what} of {amount} proposed: {reason}{expires_at_us:, credits until %}{money:, money %}, by {actor}"
+    )
     change: str
     what: ChangeKind
     amount: int
@@ -239,4 +241,6 @@ CreditEvent = (
     CreditsGranted | CreditsCharged | CreditsRefunded | CreditsRevoked | CreditsRestored | CreditsExpired
 )
 ChangeEvent = ChangeProposed | ChangeApproved | ChangeWithdrawn
-AccountEvent = AccountOpened | TermsAccepted | CreditEvent | InvitationRewarded | AccountForgotten | ChangeEvent
+AccountEvent = (
+    AccountOpened | TermsAccepted | CreditEvent | InvitationRewarded | AccountForgotten | ChangeEvent
+)

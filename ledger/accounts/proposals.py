@@ -74,12 +74,14 @@ def _open(state: AccountState, change: str, now_us: int) -> ChangeProposed:
     for each in state.proposals:
         if each.change == change and each.ends_at_us > now_us:
             return each
-    raise ChangeClosedError("the proposal is not open: it was approved, withdrawn or is too old; propose it again")
+    raise ChangeClosedError("the proposal is not open: it was approved, withdrawn, or is too old by now")
 
 
 def _carried_out(state: AccountState, account: str, proposed: ChangeProposed, now_us: int) -> NewEvents:
     amount, reason, actor = proposed.amount, proposed.reason, proposed.actor
     if proposed.what == "grant":
         ends = proposed.expires_at_us
-        return grant(state, GrantCredits(account, amount, "manual", reason, expires_at_us=ends, actor=actor), now_us)
-    return revoke(state, RevokeCredits(account, amount, reason, actor=actor, money=proposed.money), now_us)
+        given = GrantCredits(account, amount, "manual", reason, expires_at_us=ends, actor=actor)
+        return grant(state, given, now_us)
+    taken = RevokeCredits(account, amount, reason, actor=actor, money=proposed.money)
+    return revoke(state, taken, now_us)

@@ -107,6 +107,8 @@ def code(name: str) -> list[c.Command]:
 RESTORED = PaymentOrdered("a", "yookassa", "pack", 10, 1000, "RUB", "s", True, None, "line", "ru")
 
 STATED = s.StateLog(LogStated(f"log+0123abcd+{'A' * 44}", "0.1.0", (), None, Predecessor("log", 1, "", "")))
+
+
 def proposal(change: str, what: ChangeKind = "grant") -> c.ProposeChange:
     return c.ProposeChange("a", change, what, 3, "x", "user:u1")
 
