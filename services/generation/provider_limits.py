@@ -34,6 +34,10 @@ _ANSWER_S: Final = 0.5
 _SCRIPTS: Final = ("turn", "rest", "read")
 
 
+LATE_VIDEO_S: Final = 86_400
+"""So long after its refund a job's video is looked for, with the key that began it."""
+
+
 class ProviderRates(msgspec.Struct, frozen=True):
     """Per account. `in_flight_max`: submissions of one user at once, each counted for `in_flight_s` at most.
     Whoever waits and has not asked for `forget_s` loses their place: their process has died."""

@@ -1,3 +1,18 @@
+-- name: keys_needed
+-- Whose key may still bring a video: provider account, how many jobs, and until when at most (epoch seconds). An unfinished
+-- job's, and as long as a late video is looked for, $1 seconds, a failed one's, of its submission that was not refused
+SELECT i.data ->> 'provider_account' AS account, count(*) AS jobs, max(j.end_us / 1e6 + $1)::float8 AS until_s
+FROM (
+    SELECT job, deadline_at_us AS end_us FROM open_jobs
+    UNION ALL
+    SELECT job, coalesce(ended_at_us, deadline_at_us) FROM job_status
+    WHERE state <> 'succeeded' AND NOT gifted AND job NOT IN (SELECT job FROM open_jobs)
+      AND coalesce(ended_at_us, deadline_at_us) > (extract(epoch FROM clock_timestamp()) - $1) * 1000000
+) j JOIN events i ON i.stream = 'job-' || j.job AND i.type = 'SubmissionIntended'
+WHERE NOT EXISTS (SELECT FROM events r WHERE r.stream = i.stream AND r.type = 'SubmissionFailed'
+                                         AND r.data ->> 'submission' = i.data ->> 'submission')
+GROUP BY 1 ORDER BY 1
+
 -- name: queued_at
 -- When a job was queued. $1 its stream
 SELECT recorded_at_us FROM events WHERE stream = $1 AND version = 1

@@ -21,7 +21,7 @@ from ledger.sql import load_queries
 from services.accounts.personal_data import PersonalData
 from services.adapters.kie.errors import BrokenResultError, KieError
 from services.adapters.kie.gateway import Kie
-from services.generation.provider_limits import ProviderLimits
+from services.generation.provider_limits import LATE_VIDEO_S, ProviderLimits
 from services.maintenance.metrics import GIFTS
 from services.platform.blobs import BlobError, BlobStore
 
@@ -29,7 +29,6 @@ query = load_queries("services.maintenance")
 
 logger = structlog.get_logger()
 
-LOOK_FOR_S: Final = 24 * 3600
 PAGE_JOBS: Final = 200
 OFTEN_S: Final = 30.0
 SELDOM_S: Final = 300.0
@@ -74,7 +73,7 @@ class LateVideos:
         gifts, seen = 0, set()
         after = (0, "")
         while True:
-            rows = await self._pool.fetch(query("late_jobs"), LOOK_FOR_S, *after, PAGE_JOBS)
+            rows = await self._pool.fetch(query("late_jobs"), LATE_VIDEO_S, *after, PAGE_JOBS)
             page = [_Late(*row) for row in rows]
             for late in page:
                 seen.add(late.job)

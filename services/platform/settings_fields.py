@@ -42,6 +42,7 @@ SECRETS: Final[dict[str, frozenset[str]]] = {
         "redis_url": "bot web worker maintenance relay projector notifier",
         "bot_token": "bot maintenance notifier",
         "kie_api_keys": "web worker maintenance",
+        "kie_api_keys_retiring": "web worker maintenance",
         "openai_api_key": "bot worker",
         "openai_proxy": "bot worker",
         "yookassa_shop_id": "bot web maintenance",  # goes with its key
@@ -106,6 +107,9 @@ class SettingsFields(BaseSettings, defer_build=True):
     bot_token: BotToken | None = Field(None, description="Telegram bot token from @BotFather; empty: sandbox")
     kie_api_keys: Annotated[tuple[SecretStr, ...], Commas] = Field(
         (), description="KIE.AI keys, separated by commas, used in turn; empty: sandbox"
+    )
+    kie_api_keys_retiring: Annotated[tuple[SecretStr, ...], Commas] = Field(
+        (), description="Keys on their way out: they fetch the videos they began and begin none"
     )
     openai_api_key: SecretStr | None = Field(None, description="OpenAI key for prompts; empty: sandbox")
     yookassa_shop_id: str | None = Field(None, description="YooKassa shop; empty: sandbox")
@@ -379,6 +383,10 @@ class SettingsFields(BaseSettings, defer_build=True):
         if (self.yookassa_shop_id is None) != (self.yookassa_secret_key is None):
             missing = "YOOKASSA_SHOP_ID" if self.yookassa_shop_id is None else "YOOKASSA_SECRET_KEY"
             raise ValueError(f"{missing}: must be set too; YooKassa needs both the shop and its secret key")
+        if self.kie_api_keys_retiring and not self.kie_api_keys:
+            raise ValueError("KIE_API_KEYS: must be set too; keys of KIE_API_KEYS_RETIRING begin no video")
+        if set(self.kie_api_keys) & set(self.kie_api_keys_retiring):
+            raise ValueError("KIE_API_KEYS_RETIRING: has a key that KIE_API_KEYS has too; take it out of one")
         if self.notes_mail_to and not self.smtp_url:
             raise ValueError("SMTP_URL: must be set too; NOTES_MAIL_TO needs it")
         seen_s = self.payments_compare_days * 86_400.0

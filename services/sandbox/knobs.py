@@ -26,6 +26,8 @@ class Knobs(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     render_seconds: float = 6.0  # 0: a task succeeds at once, with a small video
     small_videos: bool = False  # True: videos of a second that cost next to nothing to make
     balance: float = 1_000_000.0  # KIE credits left, over all keys
+    keys_revoked: list[str] = []  # keys and tokens that no company takes any more
+    keys_added: list[str] = []  # bot tokens and YooKassa secrets taken besides the first; of KIE any is good
     paused_models: list[str] = msgspec.field(default_factory=lambda: list(_PAUSED))
     rate_limit: int = 20  # KIE creations per key and 10 s; 0: no limit
     http_statuses: bool = False  # True: KIE errors carry a matching HTTP status instead of 200
@@ -46,6 +48,12 @@ class Knobs(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
 def knobs(ctx: Context) -> Knobs:
     return msgspec.convert(ctx.settings.knobs | (ctx.store.get(_KIND, _KEY) or {}), Knobs)
+
+
+def takes_key(ctx: Context, key: str, own: str) -> bool:
+    """Whether a company takes `key`: its `own`, or one that was added, unless revoked."""
+    now = knobs(ctx)
+    return key not in now.keys_revoked and key in (own, *now.keys_added)
 
 
 def change_knobs(ctx: Context, changes: dict[str, Any]) -> Knobs:

@@ -224,8 +224,9 @@ class Kie:
             (name := account_name(key)): KieClient(
                 name, key, settings.kie_base, settings.kie_upload_base, self._http
             )
-            for key in settings.kie_keys
+            for key in (*settings.kie_keys, *settings.kie_api_keys_retiring)
         }
+        self._accounts = tuple(dict.fromkeys(map(account_name, settings.kie_keys)))
         bases = (settings.kie_base, settings.kie_upload_base)
         trusted = {origin for base in bases if (origin := origin_of(base)) is not None}
         files = public_client(trusted, use_proxies=not sandboxed, **CONNECTIONS)
@@ -233,7 +234,8 @@ class Kie:
 
     @property
     def accounts(self) -> tuple[str, ...]:
-        return tuple(self._clients)
+        """Those that begin videos: a retiring one only looks and fetches."""
+        return self._accounts
 
     def client(self, account: str) -> KieClient | None:
         return self._clients.get(account)

@@ -54,7 +54,7 @@ def _lines(check: Check, width: int) -> list[str]:
 
 async def _examine() -> list[Check]:
     """All checks, in the order of mending; with wrong settings only those."""
-    from services.cli.doctor import companies, fail, machine
+    from services.cli.doctor import companies, fail, machine, servers
     from services.platform.errors import SettingsError
 
     try:
@@ -73,11 +73,12 @@ async def _examine() -> list[Check]:
         *machine.check_signing(settings),
         *machine.check_programs(settings),
         *machine.check_ports(settings),
-        *await machine.check_database(settings),
-        *await machine.check_redis_server(settings),
+        *await servers.check_database(settings),
+        *await servers.check_redis_server(settings),
         *await companies.check_companies(settings),
-        *await machine.check_notes(settings),
-        *await machine.check_alerts(settings),
-        *await machine.check_clocks(settings),
+        *await servers.check_kie_keys(settings),
+        *await servers.check_notes(settings),
+        *await servers.check_alerts(settings),
+        *await servers.check_clocks(settings),
         *await companies.check_models(settings),
     ]

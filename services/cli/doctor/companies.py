@@ -63,9 +63,11 @@ def _probes(settings: Settings) -> list[Probe]:
     proxy = settings.openai_proxy.get_secret_value() if settings.openai_proxy is not None else None
     shop = (settings.yookassa_shop, settings.yookassa_secret.get_secret_value())
     kie = [
-        Probe("kie", "KIE_API_KEYS", f"{settings.kie_base}/api/v1/chat/credit",
+        Probe("kie", variable, f"{settings.kie_base}/api/v1/chat/credit",
               {"Authorization": f"Bearer {key.get_secret_value()}"})
-        for key in settings.kie_keys
+        for variable, keys in (("KIE_API_KEYS", settings.kie_keys),
+                               ("KIE_API_KEYS_RETIRING", settings.kie_api_keys_retiring))
+        for key in keys
     ]  # fmt: skip
     return [
         Probe("telegram", "BOT_TOKEN", f"{settings.telegram_base}/bot{token}/getMe"),

@@ -50,6 +50,8 @@ class _Api:
         async def handle(request: web.Request) -> web.StreamResponse:
             settings = knobs(self._ctx)
             try:
+                if bearer(request) in settings.keys_revoked:
+                    raise KieError(401, answers.NO_ACCESS)
                 return await call(request, settings)
             except KieError as error:
                 # Of all errors only this one is documented with an HTTP status of its own.

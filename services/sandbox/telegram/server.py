@@ -10,6 +10,7 @@ from aiohttp import web
 
 from services.sandbox.app import Context
 from services.sandbox.faults import Fault, broken_answer
+from services.sandbox.knobs import takes_key
 from services.sandbox.store import StoreError
 from services.sandbox.telegram import bot, messages, service
 from services.sandbox.telegram.calls import BotApiError, Call, forbidden, read_call, too_many_requests
@@ -79,7 +80,7 @@ class _Server:
     def _check_token(self, token: str) -> None:
         if not _TOKEN.fullmatch(token):
             raise BotApiError(401, "Unauthorized: invalid token specified")
-        if token != self._ctx.settings.bot_token:
+        if not takes_key(self._ctx, token, self._ctx.settings.bot_token):
             raise BotApiError(401, "Unauthorized")
 
     def _fault(self, call: Call) -> Fault | None:

@@ -8,7 +8,7 @@ import pytest
 
 from ledger.errors import MigrationError
 from projections.verify import schema_drift
-from services.cli.doctor.machine import check_database
+from services.cli.doctor.servers import check_database
 from services.local.postgres import EmbeddedPostgres
 from services.migrations import migrate
 from services.platform.database import create_pool

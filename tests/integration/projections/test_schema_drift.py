@@ -14,7 +14,7 @@ from projections.rebuild import shadow_table
 from projections.rebuild.run import rebuild
 from projections.verify import schema_drift
 from projections.verify.run import check_ledger
-from services.cli.doctor.machine import check_database
+from services.cli.doctor.servers import check_database
 from services.local.binaries import find_postgres
 from services.local.postgres import EmbeddedPostgres
 from services.platform.settings import Settings

@@ -13,7 +13,7 @@ from ledger.checkpoints.store import store
 from ledger.log.ledger import Ledger
 from services.adapters import smtp
 from services.adapters.telegram.client import create_bot
-from services.cli.doctor.machine import check_notes
+from services.cli.doctor.servers import check_notes
 from services.cli.main import app
 from services.maintenance.note_delivery import NoteDelivery, query
 from services.platform.settings import Settings, load_settings

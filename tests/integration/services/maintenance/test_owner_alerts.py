@@ -16,7 +16,7 @@ from ledger.log.ledger import Ledger
 from ledger.system.commands import CheckDayCap, PauseSales, ResumeSales
 from ledger.system.decider import day_of
 from services.adapters.telegram.client import create_bot
-from services.cli.doctor.machine import check_alerts
+from services.cli.doctor.servers import check_alerts
 from services.maintenance import metrics
 from services.maintenance.gauges import Balances
 from services.maintenance.owner_alerts import TEXTS, Cause, OwnerAlerts

@@ -70,6 +70,7 @@ def test_the_environment_wins_over_the_file(monkeypatch: pytest.MonkeyPatch, tmp
         ("CALLBACK_SECRET", "short", "16 characters"),
         ("LOG_FORMAT", "xml", "json"),
         ("YOOKASSA_SECRET_KEY", "only-the-secret", "YOOKASSA_SHOP_ID"),
+        ("KIE_API_KEYS_RETIRING", "the-only-one", "KIE_API_KEYS"),
     ],
 )
 def test_a_wrong_setting_is_one_line_that_names_it(
@@ -81,9 +82,14 @@ def test_a_wrong_setting_is_one_line_that_names_it(
     assert len(caught.value.problems) == 1
     line = caught.value.problems[0]
     assert "\n" not in line and hint in line
-    assert line.startswith(("YOOKASSA_SHOP_ID:", f"{variable}:"))
+    assert line.startswith(("YOOKASSA_SHOP_ID:", "KIE_API_KEYS:", f"{variable}:"))
     if "KEY" in variable or "TOKEN" in variable or "SECRET" in variable:
         assert value not in line
+
+
+def test_a_key_is_in_use_or_retiring() -> None:
+    with pytest.raises(SettingsError, match="has a key that KIE_API_KEYS has too"):
+        load_settings(kie_api_keys="a,b", kie_api_keys_retiring="c,b")
 
 
 def test_every_wrong_setting_gets_its_own_line(monkeypatch: pytest.MonkeyPatch) -> None:
