@@ -14,6 +14,7 @@ from services.rehearsal.seller import Product, Seller, photo_of
 from services.rehearsal.system import Stack
 from tests.support.servers import short_folder
 from tests.support.services import ROOT, clean_environment
+from tests.support.waiting import eventually_now
 
 STARTS = "make run"
 ORDERS = "# in the chat: order a video"
@@ -73,7 +74,12 @@ def test_it_begins_with_a_start_and_goes_through_everything() -> None:
 @pytest.mark.chaos
 @pytest.mark.timeout(2 * DEADLINE_S)
 async def test_what_stands_there_works(stack: Stack) -> None:
-    terminal, said = Terminal(stack), {}
+    terminal, said, ordered = Terminal(stack), {}, 0
+
+    def read_models_know() -> bool:
+        ended = terminal.type("neurocards jobs list -o jsonl").splitlines()
+        return sum('"succeeded"' in row or '"failed"' in row for row in ended) >= ordered
+
     async with open_http(60) as http:
         seller = Seller(Chat(http, stack.sandbox_url, USER))
         for line in lines()[1:]:
@@ -81,6 +87,8 @@ async def test_what_stands_there_works(stack: Stack) -> None:
                 await seller.begin()
                 confirm = await seller.draft(Product("Tea cup", photo_of((200, 40, 40), (30, 60, 190))))
                 await seller.results(await seller.order(confirm), 1, DEADLINE_S)
+                ordered += 1
+                eventually_now(read_models_know, DEADLINE_S)
             else:
                 said[line] = terminal.type(line.replace(SANDBOX, stack.sandbox_url))
     assert "user_violation" in said["neurocards ledger explain $JOB"]
