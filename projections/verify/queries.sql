@@ -195,7 +195,7 @@ ours AS (SELECT unnest('{ledger, audit, public}'::name[]) AS nspname),
 roles AS (
     SELECT r.*, ours, r.oid IN (10, o.datdba) AND (NOT ours OR r.rolname = 'neurocards_operator') AS owns
     FROM owner o, pg_roles r, LATERAL (SELECT r.rolname ~ ('^neurocards_(log|reader|app|web|bot|worker|monitor|maintenance|'
-                                                           'operator|relay|projector|notifier)$') AS ours) AS named
+                                                           'operator|relay|projector|notifier|dashboard)$') AS ours) AS named
 ), versions AS (
     SELECT name, active, name || '_v' || version AS made, name || '_v*' AS shown FROM public.cursors WHERE name <> 'notifier'
 ), foreign_things AS (SELECT classid, objid FROM pg_depend WHERE deptype = 'e'),

@@ -1,18 +1,56 @@
 """`neurocards serve dashboard`: pages for owners, operators and auditors."""
 
 from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 from importlib.resources import files
 from typing import Final
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
+from services.dashboard.pages import ROUTES
+from services.dashboard.render import Renderer
 from services.dashboard.routes import Route
 from services.dashboard.visit import Context, User, Visit
+from services.platform.database import reading_pool
+from services.platform.errors import StartError
+from services.platform.health import address_of
+from services.platform.http_server import LimitedRunner
+from services.platform.process import Runtime
+from services.platform.process_ledger import start_ledger
+from services.platform.redis import command_client
+from services.platform.settings import Settings
 
 BODY_BYTES_MAX: Final = 64 * 1024
+CONNECTIONS_MAX: Final = 256
 Authenticate = Callable[[web.Request], Awaitable[User | None]]
 """Who asks; None: nobody that we know."""
+
+
+async def serve(settings: Settings) -> None:
+    async with AsyncExitStack() as stack:
+        runtime = await stack.enter_async_context(Runtime(settings, "dashboard"))
+        ledger, _ = await stack.enter_async_context(start_ledger(settings, runtime, max_size=4))
+        pool = await stack.enter_async_context(await reading_pool(settings, "dashboard"))
+        redis = None
+        if settings.redis_url is not None:
+            redis = await stack.enter_async_context(command_client(settings, max_connections=4))
+        context = Context(settings, pool, ledger, redis, Renderer(), ROUTES)
+        runner = LimitedRunner(build_app(context, _nobody), most=CONNECTIONS_MAX)
+        await runner.setup()
+        stack.push_async_callback(runner.cleanup)
+        where = (settings.dashboard_host, settings.dashboard_port)
+        try:
+            await web.TCPSite(runner, *where).start()
+        except OSError as error:
+            raise StartError(f"DASHBOARD_PORT: cannot listen on {where}: {error.strerror}") from None
+        runtime.announce(dashboard_url=address_of(runner))
+        runtime.ready()
+        await runtime.wait()
+
+
+async def _nobody(_: web.Request) -> None:
+    """Refuse everybody, as there is no login yet."""
 
 
 def build_app(context: Context, authenticate: Authenticate) -> web.Application:

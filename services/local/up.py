@@ -29,7 +29,7 @@ logger = structlog.get_logger()
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 LOOK_AT_TERMINAL_S: Final = 0.5
 P = ParamSpec("P")
-_PORTS = {"sandbox_port": "sandbox_host", "web_port": "web_host"}
+_PORTS = {"sandbox_port": "sandbox_host", "web_port": "web_host", "dashboard_port": "dashboard_host"}
 
 
 @dataclass(frozen=True)
@@ -126,6 +126,7 @@ class Up:
             "NEUROCARDS_DATA_DIR": str(self._folder.root),
             "SANDBOX_PORT": str(settings.sandbox_port),
             "WEB_PORT": str(settings.web_port),
+            "DASHBOARD_PORT": str(settings.dashboard_port),
             "HEALTH_PORT": "0",
             "LOG_FORMAT": settings.log_format,
             "KIE_ACCOUNTS": str(settings.kie_accounts or len(settings.kie_keys)),
@@ -150,6 +151,7 @@ class Up:
             "database_owner_url": databases.owner_url,
             "redis_url": databases.redis_url,
             "web_url": settings.public_base if all_of_it else None,
+            "dashboard_url": settings.dashboard_base if all_of_it else None,
             "chat_url": f"{settings.sandbox_base}/" if chat else None,
             "sandbox_url": settings.sandbox_base if all_of_it and settings.needs_sandbox else None,
             "sandbox_for": [name for name in COMPANIES if settings.uses_sandbox_for(name)],

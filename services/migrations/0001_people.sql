@@ -183,7 +183,11 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON accounts, texts, blobs, drafts, chat_sta
 GRANT SELECT, INSERT, DELETE ON outside_words, verdicts, wrong_codes TO neurocards_app;
 GRANT SELECT, INSERT, UPDATE ON forgotten TO neurocards_app;
 GRANT SELECT ON swept_blobs, person_reads TO neurocards_reader;
-GRANT INSERT (actor, what, account, reason) ON person_reads TO neurocards_bot, neurocards_operator;
+GRANT INSERT (actor, what, account, reason) ON person_reads TO neurocards_bot, neurocards_operator, neurocards_dashboard;
+-- What pages show of people, and no more: whose account it is, what they wrote, what a company said about it.
+GRANT SELECT (account, telegram_id, locale, created_at) ON accounts TO neurocards_dashboard;
+GRANT SELECT ON texts, outside_words TO neurocards_dashboard;
+GRANT SELECT (update_id, urgent, received_at, parked_at) ON updates TO neurocards_dashboard;
 GRANT DELETE ON person_reads TO neurocards_maintenance;
 GRANT INSERT ON swept_blobs TO neurocards_maintenance, neurocards_operator;
 GRANT INSERT (blob, why) ON swept_blobs TO neurocards_bot;

@@ -9,7 +9,7 @@ import asyncpg
 
 from ledger.postgres import Connection
 
-SERVICES = ("relay", "projector", "notifier", "monitor", "maintenance", "worker", "web", "bot")
+SERVICES = ("relay", "projector", "notifier", "monitor", "maintenance", "worker", "web", "bot", "dashboard")
 LOGINS = {service: f"neurocards_{service}" for service in (*SERVICES, "operator")}
 """Process, or `operator` for the CLI → its login."""
 

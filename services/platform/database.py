@@ -65,6 +65,23 @@ async def create_pool(settings: Settings, name: str, *, min_size: int = 1, max_s
     return pool
 
 
+async def reading_pool(settings: Settings, name: str, *, max_size: int = 8) -> Pool:
+    """Pool whose transactions only read; a database that takes no writes will do. Raises StartError."""
+    try:
+        return await asyncpg.create_pool(
+            settings.require_database_url(),
+            min_size=1,
+            max_size=max_size,
+            timeout=CONNECT_TIMEOUT_S,
+            command_timeout=COMMAND_TIMEOUT_S,
+            max_inactive_connection_lifetime=300,
+            reset=_keep_session,
+            server_settings=server_settings(name) | {"default_transaction_read_only": "on"},
+        )
+    except UNUSABLE as error:
+        raise start_error(error) from error
+
+
 async def patient_pool(settings: Settings, name: str) -> Pool:
     """Pool for a command that reads the whole log: without statement timeout."""
     patient = {"statement_timeout": "0", "idle_in_transaction_session_timeout": "0"}

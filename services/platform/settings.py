@@ -56,6 +56,10 @@ class Settings(SettingsFields, defer_build=False):
         return self.public_url or _address(self.web_host, self.web_port)
 
     @cached_property
+    def dashboard_base(self) -> str:
+        return self.dashboard_url or _address(self.dashboard_host, self.dashboard_port)
+
+    @cached_property
     def telegram_base(self) -> str:
         return self._base("telegram")
 

@@ -31,7 +31,7 @@ YOOKASSA_PUBLISHED_NETWORKS: Final = (
 PAYMENT_GIVE_UP_S: Final = 7 * 86_400.0
 """So long a payment is asked about. Money that comes later is found by the comparison, and credited."""
 
-_SERVICES: Final = "bot web worker monitor maintenance relay projector notifier"
+_SERVICES: Final = "bot web worker monitor maintenance relay projector notifier dashboard"
 
 SECRETS: Final[dict[str, frozenset[str]]] = {
     field: frozenset(processes.split())
@@ -39,7 +39,7 @@ SECRETS: Final[dict[str, frozenset[str]]] = {
         "database_url": _SERVICES,
         "database_owner_url": "",
         "audit_database_url": "",
-        "redis_url": "bot web worker maintenance relay projector notifier",
+        "redis_url": "bot web worker maintenance relay projector notifier dashboard",
         "bot_token": "bot maintenance notifier",
         "kie_api_keys": "web worker maintenance",
         "kie_api_keys_retiring": "web worker maintenance",
@@ -134,6 +134,11 @@ class SettingsFields(BaseSettings, defer_build=True):
         le=10,
         description="Reverse proxies of ours before the web process, each adding to X-Forwarded-For; "
         "empty: 0, or 1 with YooKassa's sandbox",
+    )
+    dashboard_host: str = Field("127.0.0.1", description="Address the dashboard listens on")
+    dashboard_port: Port = Field(8090, description="Port of the dashboard; 0: any free one")
+    dashboard_url: Url | None = Field(
+        None, description="Where browsers reach the dashboard, https://…; empty: its own address"
     )
     health_host: str = Field("127.0.0.1", description="Address of each process's health and metrics server")
     health_port: Port | None = Field(None, description="Its port; 0: any free one; empty: no such server")

@@ -67,6 +67,7 @@ class Network:
             "DATABASE_URL": self.database_url.format(user=user[1]),
             "SANDBOX_PORT": str(self.sandbox_port),
             "WEB_PORT": str(self.web_port),
+            "DASHBOARD_PORT": str(free_port("127.0.0.1")),
             "HEALTH_PORT": str(free_port("127.0.0.1")),
             "NEUROCARDS_DATA_DIR": str(self.volumes / volume),
         }

@@ -19,6 +19,7 @@ class Service(StrEnum):
     monitor = "monitor"
     maintenance = "maintenance"
     web = "web"
+    dashboard = "dashboard"
     sandbox = "sandbox"
 
 

@@ -19,7 +19,9 @@ from tests.support.services import clean_environment
 
 
 def neurocards(*words: str, folder: Path, **env: str) -> "subprocess.CompletedProcess[str]":
-    return fork_server.neurocards(words, cwd=folder, env=clean_environment(SANDBOX_PORT=0, WEB_PORT=0, **env))
+    return fork_server.neurocards(
+        words, cwd=folder, env=clean_environment(SANDBOX_PORT=0, WEB_PORT=0, DASHBOARD_PORT=0, **env)
+    )
 
 
 def rows(done: "subprocess.CompletedProcess[str]") -> dict[str, dict[str, str]]:

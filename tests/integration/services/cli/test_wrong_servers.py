@@ -177,7 +177,7 @@ def test_whatever_redis_refuses_is_said(
 
 
 def ended(*words: str, folder: Path, **env: Any) -> "subprocess.CompletedProcess[str]":
-    env = clean_environment(SANDBOX_PORT=0, WEB_PORT=0, LOG_FORMAT="json", **env)
+    env = clean_environment(SANDBOX_PORT=0, WEB_PORT=0, DASHBOARD_PORT=0, LOG_FORMAT="json", **env)
     return fork_server.neurocards(words, cwd=folder, env=env)
 
 

@@ -31,7 +31,12 @@ class System:
         self.folder = folder
         self.data = folder / "data"
         self.env = clean_environment(
-            PYTHONPATH=ROOT, NEUROCARDS_DATA_DIR=self.data, SANDBOX_PORT=0, WEB_PORT=0, LOG_NAME="test/log"
+            PYTHONPATH=ROOT,
+            NEUROCARDS_DATA_DIR=self.data,
+            SANDBOX_PORT=0,
+            WEB_PORT=0,
+            DASHBOARD_PORT=0,
+            LOG_NAME="test/log",
         )
         self.process = subprocess.Popen(
             [sys.executable, "-m", "tests.support.small_up", "up", "-o", "json"],

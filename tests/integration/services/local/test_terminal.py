@@ -67,7 +67,7 @@ def start(database_url: str, redis_url: str) -> Iterator[Start]:
     with short_folder() as folder:
         env = clean_environment(
             PYTHONPATH=ROOT, NEUROCARDS_DATA_DIR=folder / "data", SANDBOX_PORT=0, WEB_PORT=0,
-            DATABASE_URL=database_url, REDIS_URL=redis_url,
+            DASHBOARD_PORT=0, DATABASE_URL=database_url, REDIS_URL=redis_url,
         )  # fmt: skip
         stacks: list[Stack] = []
 

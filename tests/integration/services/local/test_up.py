@@ -40,6 +40,7 @@ class Started:
             "NEUROCARDS_DATA_DIR": folder / "data",
             "SANDBOX_PORT": 0,
             "WEB_PORT": 0,
+            "DASHBOARD_PORT": 0,
         } | env
         self._words = (folder / "words").open("a+")
         self.process = subprocess.Popen(
@@ -245,12 +246,13 @@ async def test_every_process_has_its_own_secrets_and_login_and_no_others(
             (url,) = re.findall("\0DATABASE_URL=([^\0]*)", f"\0{there}")
             assert await _of_login(url, "SELECT session_user") == [LOGINS[name]]
             roles = "SELECT rolname FROM pg_roles WHERE pg_has_role(session_user, oid, 'MEMBER')"
-            assert set(await _of_login(url, roles)) == {LOGINS[name], "neurocards_app", "neurocards_reader"}
+            more = {"neurocards_reader"} | ({"neurocards_app"} if name != "dashboard" else set())
+            assert set(await _of_login(url, roles)) == {LOGINS[name]} | more
     started = (
         "SELECT data ->> 'process' FROM events WHERE type = 'SystemStarted' AND data ->> 'settings' <> ''"
     )
     told = await _of_login(facts["database_url"], started)
-    assert sorted(told) == ["bot", "maintenance", "monitor", "web", "worker"]
+    assert sorted(told) == ["bot", "dashboard", "maintenance", "monitor", "web", "worker"]
 
 
 @pytest.mark.chaos
