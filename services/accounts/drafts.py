@@ -50,6 +50,9 @@ class Draft(msgspec.Struct, frozen=True):
     price: int = 0
     jobs: tuple[str, ...] = ()
     view: View = ""
+    browsed: str = ""
+    example: str = ""
+    noted: bool = False
     offered: Offered | None = None
     version: int = 1
     shown: int = 0
@@ -102,13 +105,19 @@ class Drafts:
             *(getattr(draft, name) for name in _CHANGED),
         )  # fmt: skip
 
-    async def look(self, draft: str, view: View, offered: Offered | None = None) -> Draft | None:
-        """What the card asks for next; changes nothing of the order."""
-        return await self._one("draft_look", draft, view, None if offered is None else _json(offered))
+    async def look(
+        self, draft: str, view: View, offered: Offered | None = None, browsed: str | None = None
+    ) -> Draft | None:
+        """What the card asks for next, and the style it shows; changes nothing of the order."""
+        asked = None if offered is None else _json(offered)
+        return await self._one("draft_look", draft, view, asked, browsed)
 
-    async def sent(self, draft: Draft, message_id: int, photo_file: str) -> None:
-        """Record the message that is the card; it shows `draft.version`."""
-        await self._pool.execute(query("draft_sent"), draft.draft, message_id, photo_file, draft.version)
+    async def sent(
+        self, draft: Draft, message_id: int, photo_file: str, example: str = "", *, noted: bool = False
+    ) -> None:
+        """Record the message that is the card; it shows `draft.version`, and the example of a style."""
+        shown = (draft.draft, message_id, photo_file, draft.version, example, noted)
+        await self._pool.execute(query("draft_sent"), *shown)
 
     async def confirm(self, draft: Draft, jobs: Sequence[str], by: int) -> Draft | None:
         """Mark that it is being placed, with `draft.model` and `by` an update; None when it has changed."""

@@ -54,8 +54,8 @@ WITH gone AS MATERIALIZED (SELECT brief FROM drafts WHERE draft = $1 AND NOT con
 DELETE FROM texts WHERE ref IN (SELECT brief FROM gone)
 
 -- name: draft_look
--- $1 draft, $2 what the card asks for, $3 what the person is asked about, as JSON
-UPDATE drafts d SET view = $2, offered = $3::text::json FROM texts t
+-- $1 draft, $2 what the card asks for, $3 what the person is asked about, as JSON, $4 the style looked at; NULL: as before
+UPDATE drafts d SET view = $2, offered = $3::text::json, browsed = coalesce($4, browsed) FROM texts t
 WHERE d.draft = $1 AND NOT d.confirmed AND NOT d.ordered AND t.ref = d.brief
 RETURNING d.*, t.body::text AS words
 
@@ -94,8 +94,8 @@ RETURNING d.*, t.body::text AS words
 
 -- name: draft_sent
 -- The message that is the card, unless a bot that lost its turn tells of an older one. $1 draft, $2 message, $3 the photo as
--- Telegram has it, $4 the version it shows
-UPDATE drafts SET message_id = $2, photo_file = $3, shown = $4 WHERE draft = $1 AND shown <= $4
+-- Telegram has it, $4 the version it shows, $5 with which style's example, $6 whether it says what credits do not change
+UPDATE drafts SET message_id = $2, photo_file = $3, shown = $4, example = $5, noted = $6 WHERE draft = $1 AND shown <= $4
 
 -- name: drafts_with
 -- Drafts whose words are from a message. $1 account, $2 message

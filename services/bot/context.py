@@ -61,6 +61,8 @@ class BotContext:
     outlook: Outlook = field(default_factory=Outlook)
     again: dict[int, Counter[str]] = field(default_factory=dict)
     """By hour: videos sent again, by account. One process has the chats' turn, so its memory is enough."""
+    examples: dict[str, str] = field(default_factory=dict)
+    """Styles' examples as Telegram calls them, once it has them."""
     photos: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(PHOTOS_AT_ONCE))
     """Held while a photo of up to 20 MB is in memory."""
     welcomes: asyncio.Lock = field(default_factory=asyncio.Lock)

@@ -65,7 +65,7 @@ async def serve(settings: Settings) -> None:
             ):
                 texts, people, blobs = bot_texts(), PersonalData(pool), open_blobs(settings)
                 orders = PaymentOrders(settings, ledger, pool)
-                by_card = YooKassaPayments(orders, yookassa, bot.me)
+                inbox, by_card = Inbox(pool), YooKassaPayments(orders, yookassa, bot.me)
                 shop = BotContext(
                     settings,
                     people,
@@ -82,7 +82,6 @@ async def serve(settings: Settings) -> None:
                     Outlook(pool, capacity(settings)),
                 )
                 handler = UpdateHandler(bot, build_dispatcher(shop, PostgresStorage(pool)), texts)
-                inbox = Inbox(pool)
 
                 async def work(over: asyncio.Event) -> None:
                     money, rest = (InboxRunner(inbox, handler, urgent=urgent) for urgent in (True, False))

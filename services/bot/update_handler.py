@@ -54,8 +54,10 @@ class UpdateHandler:
 
     async def handle(self, stored: StoredUpdate) -> None:
         """Answer the update. Nobody to answer to counts as answered."""
-        update = Update.model_validate(stored.update(), context={"bot": self._bot})
         try:
+            if stored.is_ours:
+                return await card.show_balance(self._bot, self._dispatcher["shop"], stored.chat_id)
+            update = Update.model_validate(stored.update(), context={"bot": self._bot})
             async with asyncio.timeout(HANDLE_TIMEOUT_S) as limit:
                 kind = _kind(update)
                 if kind == "unknown" or await self._dispatcher.feed_update(self._bot, update) is UNHANDLED:
@@ -87,7 +89,7 @@ class UpdateHandler:
                 raise
 
     async def waits(self, stored: StoredUpdate, error: BaseException) -> None:
-        if not client.is_transient(error):  # else nothing can be said anyway
+        if not (stored.is_ours or client.is_transient(error)):  # else nothing can be said anyway
             _ = self._speech(stored)
             await self._say(
                 stored,
@@ -98,6 +100,8 @@ class UpdateHandler:
             )
 
     async def failed(self, stored: StoredUpdate, error: BaseException) -> None:
+        if stored.is_ours:
+            return
         _ = self._speech(stored)
         await self._say(
             stored,

@@ -80,6 +80,9 @@ CREATE TABLE drafts (
     price      bigint      NOT NULL,                -- credits per video
     jobs       text[]      NOT NULL,                -- ids of the jobs to be, made when it is confirmed
     view       text        NOT NULL,                -- what the card asks for
+    browsed    text        NOT NULL DEFAULT '',     -- the style that is looked at; empty: the chosen one
+    example    text        NOT NULL DEFAULT '',     -- the style whose example the card shows; empty: the photo
+    noted      boolean     NOT NULL DEFAULT false,  -- the card says something that more credits do not change
     offered    json,                                -- a text or photo about which the person is asked
     version    bigint      NOT NULL,                -- raised by each change of what would be ordered
     shown      bigint      NOT NULL,                -- the version that the card shows
@@ -139,7 +142,7 @@ CREATE INDEX wrong_codes_account ON wrong_codes (account, tried_at);
 -- The bot's inbox: an update is written here before Telegram is told that we have it, and deleted when it has
 -- been handled. Personal data: gone within seconds, or, when parked, within PARKED_DAYS (services/bot/inbox).
 CREATE TABLE updates (
-    update_id   bigint      NOT NULL PRIMARY KEY,
+    update_id   bigint      NOT NULL PRIMARY KEY,  -- below 0: from the notifier, about the balance on the chat's card
     chat_id     bigint      NOT NULL,               -- updates of one chat are handled in order of update_id
     user_id     bigint,
     urgent      boolean     NOT NULL DEFAULT false, -- about money: in a lane of its own, never left out

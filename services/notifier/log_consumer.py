@@ -11,7 +11,7 @@ import msgspec
 from msgspec.structs import astuple
 
 from events.envelope import Cursor, Recorded
-from events.stream_names import payment_of
+from events.stream_names import account_of, payment_of
 from ledger.postgres import Connection, Pool
 from ledger.sql import load_queries
 from projections.engine import cursors
@@ -90,6 +90,7 @@ class LogConsumer:
             await _end_offers(connection, place.fresh)
             await _write_payments(connection, place.fresh)
             await _write_bonuses(connection, place.fresh)
+            await _write_balances(connection, place.fresh)
             last = place.fresh[-1].cursor
             await cursors.move(connection, CONSUMER, place.version, last)
         return last, place.fresh
@@ -133,6 +134,18 @@ async def _write_bonuses(connection: Connection, events: list[Recorded]) -> None
     came = [e.position for e in granted if _granted.decode(e.data).kind in ("referral", "manual")]
     if came:
         await connection.execute(query("bonuses_owe"), came)
+
+
+async def _write_balances(connection: Connection, events: list[Recorded]) -> None:
+    """Have the bot show balances on cards anew; a charge is the card's own."""
+    moved = {
+        account: event.position
+        for event in events
+        if event.type.startswith("Credits") and event.type != "CreditsCharged"
+        if (account := account_of(event.stream)) is not None
+    }
+    if moved:
+        await connection.execute(query("cards_outdated"), [*moved], [*moved.values()])
 
 
 def _delivery(owed: Owed) -> tuple[str | int, ...]:

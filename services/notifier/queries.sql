@@ -13,6 +13,16 @@ FROM (
 ORDER BY position
 ON CONFLICT (job, kind) DO NOTHING
 
+-- name: cards_outdated
+-- Balances have changed: the bot, to which the card of an order in the making belongs, is told in the chat's inbox, by an update
+-- without a body below 0. $1 accounts, $2 the last position of each
+INSERT INTO updates (update_id, chat_id, user_id, body)
+SELECT -moved.position, a.telegram_id, a.telegram_id, '{}'
+FROM unnest($1::text[], $2::bigint[]) AS moved (account, position) JOIN accounts a USING (account)
+WHERE EXISTS (SELECT FROM drafts d WHERE d.account = a.account AND NOT d.confirmed AND NOT d.ordered AND d.message_id IS NOT NULL)
+FOR KEY SHARE OF a SKIP LOCKED
+ON CONFLICT DO NOTHING
+
 -- name: deliveries_claim
 -- Take deliveries that are due: per account only the first that is not settled, so that their order is kept.
 -- Whoever took one before and left it in 'sending' may have sent it. $1 at most so many, $2 lease in seconds

@@ -32,33 +32,15 @@ from ledger.system.commands import PauseSales, ResumeSales
 from services.accounts.drafts import Draft
 from services.adapters.telegram import callback_data as b
 from services.bot import text_intent
+from services.bot.handlers.card import show_balance
 from services.bot.inputs import tidy
 from services.bot.screens.menu import commands
 from services.generation.prompts.styles import load_styles
 from services.platform.ids import new_id
-from tests.support.chat_worlds import ME, OPERATOR, CountedLedger, World, make
+from tests.support.chat_worlds import ME, OPERATOR, OTHER_CONTENT, TEXTS, CountedLedger, World, make
 from tests.unit.services.bot.handlers.test_all import CHAT, USER
 from tests.unit.services.bot.handlers.test_card import Person, data_of
 
-TEXTS: Final = (
-    "a red mug", "Кружка", "a bowl", "да", "yes", "Распаковка", "gift", "own", "5", "300",
-    "сколько стоит?", "?!", "WALK", "GIFT", "NONE", "anna@example.com", "+7 900 123-45-67", "где моё видео?",
-    "how long?", "<b>&", "😀",
-    "\u202e", "x" * 2000, "x" * 4090, "0", "1e9", "/grant 5 3 because", "/grant 6 3 because", "/pause tests",
-    "/resume tests", "/sales", "/user 5", "/refund_job x y", "/unknown", "/", "/promo", "/promo WALK",
-    "/promo NONE", "/start",
-    *(f"/start {link}" for link in ("style_gift", "style_none", "promo_GIFT", "promo_", "ref_", "z" * 64)),
-)  # fmt: skip
-OTHER_CONTENT: Final[tuple[dict[str, Any], ...]] = (
-    {"sticker": {"file_id": "s", "file_unique_id": "s", "type": "regular", "width": 1, "height": 1,
-                 "is_animated": False, "is_video": False}},
-    {"voice": {"file_id": "v", "file_unique_id": "v", "duration": 1}},
-    {"video": {"file_id": "v", "file_unique_id": "v", "width": 1, "height": 1, "duration": 1},
-     "caption": "a vase"},
-    {"document": {"file_id": "d", "file_unique_id": "d", "file_name": "a.pdf"}},
-    {"location": {"latitude": 1, "longitude": 1}},
-    {"pinned_message": {"message_id": 3, "date": 0, "chat": CHAT}},
-)  # fmt: skip
 GARBAGE: Final = (
     "", "card", "card|", "card|view||x|1", "order:", "order:x:y", "menu:none", "cab:spent:-1", "я" * 30,
     "x" * 64,
@@ -77,7 +59,9 @@ KINDS: Final = tuple(
     kind for _, kind in inspect.getmembers(b, inspect.isclass)
     if issubclass(kind, CallbackData) and hasattr(kind, "__prefix__")
 )  # fmt: skip
-ONWARD: Final = ("terms:", "order:", "card|view|styles", "card|style", "rate:", "repair:", "again:", "payby:")
+ONWARD: Final = (
+    "terms:", "order:", "card|view|styles", "card|look", "card|style", "rate:", "repair:", "again:", "payby:",
+)  # fmt: skip
 PARTS: Final[tuple[Literal["photo", "product"], ...]] = ("photo", "product")
 _NUMBERS: Final = (0, 1, 2, 3, 5, 10, -1, 2**31, 2**63)
 _TAG: Final = re.compile(r"<(/?)([a-z]+)[^>]*>")
@@ -166,7 +150,13 @@ class Walker(Person):
     async def _feed(self, event: dict[str, Any], *, again: bool = False) -> None:
         if not again:
             await self.world.store(self._update_id + 1)
-        await super().feed(**event)
+        before = await self.shop.people.of_telegram(ME)
+        try:
+            await super().feed(**event)
+        finally:
+            now = await self.shop.people.of_telegram(ME)
+            if before is not None and (now is None or now.account != before.account):
+                await self._was_erased(before.account)
         await self.world.handled(self._update_id)
 
     async def once_more(self) -> None:
@@ -306,7 +296,12 @@ class Walker(Person):
             case "grant" if account and (await self.shop.ledger.read.account(account)).terms:
                 grant = c.GrantCredits(account, 7, "manual", "test", actor=OPERATOR)
                 await self.world.shop.ledger.execute(grant, key=new_id())
+                await show_balance(self.bot, self.shop, ME)  # told by the notifier
                 return "grant"
+            case "erase" if account and self._update_id > 20 and self.dice.random() < 0.5:
+                now_s = int(self.world.shop.ledger.now_us() // 1_000_000)
+                await self.press_on([*self.kinds][-1], b.MyData(do="erase", at=now_s).pack())
+                return "data erase"
             case "erase" if account and self._update_id > 20:
                 await self.erase(account)
                 return "erase"
@@ -324,13 +319,17 @@ class Walker(Person):
     async def erase(self, account: str) -> None:
         before = len(self.session.calls)
         await self.world.erase(account)
-        self.ledger.erased.add(account)
         assert len(self.session.calls) == before, "nobody writes to somebody who was erased"
+        await self._was_erased(account)
+        assert await self.shop.people.of_telegram(ME) is None
+
+    async def _was_erased(self, account: str) -> None:
+        """By an operator, or by their own taps."""
+        self.ledger.erased.add(account)
         for name in self.drafted_ids:
             found = await self.shop.drafts.find(name)
             assert found is None or found.account != account, "an erased person's draft"
         self.drafted_ids.clear()
-        assert await self.shop.people.of_telegram(ME) is None
 
     async def work(self) -> None:
         """A worker ends an order's jobs, and the notifier shows it and tells what failed."""

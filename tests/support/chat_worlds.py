@@ -3,7 +3,7 @@
 import dataclasses
 import random
 from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import msgspec
 from aiogram.fsm.storage.base import BaseStorage
@@ -24,9 +24,30 @@ from services.payments.orders import PaymentOrders
 from services.payments.stars import StarsPayments
 from services.platform.settings import Settings
 from tests.support.bot_session import MemoryJudge, MemoryPeople, memory_shop, recorded_bot
+from tests.unit.services.bot.handlers.test_all import CHAT
 
 ME, OTHER = 5, 6
 OPERATOR: Final = "login:neurocards_operator"
+TEXTS: Final = (
+    "a red mug", "Кружка", "a bowl", "да", "yes", "Распаковка", "gift", "own", "5", "300",
+    "сколько стоит?", "?!", "WALK", "GIFT", "NONE", "anna@example.com", "+7 900 123-45-67", "где моё видео?",
+    "how long?", "<b>&", "😀",
+    "\u202e", "x" * 2000, "x" * 4090, "0", "1e9", "/grant 5 3 because", "/grant 6 3 because", "/pause tests",
+    "/resume tests", "/sales", "/user 5", "/refund_job x y", "/unknown", "/", "/promo", "/promo WALK",
+    "/promo NONE", "/start",
+    *(f"/start {link}" for link in ("style_gift", "style_none", "promo_GIFT", "promo_", "ref_", "z" * 64)),
+)  # fmt: skip
+OTHER_CONTENT: Final[tuple[dict[str, Any], ...]] = (
+    {"sticker": {"file_id": "s", "file_unique_id": "s", "type": "regular", "width": 1, "height": 1,
+                 "is_animated": False, "is_video": False}},
+    {"voice": {"file_id": "v", "file_unique_id": "v", "duration": 1}},
+    {"video": {"file_id": "v", "file_unique_id": "v", "width": 1, "height": 1, "duration": 1},
+     "caption": "a vase"},
+    {"document": {"file_id": "d", "file_unique_id": "d", "file_name": "a.pdf"}},
+    {"location": {"latitude": 1, "longitude": 1}},
+    {"pinned_message": {"message_id": 3, "date": 0, "chat": CHAT}},
+)  # fmt: skip
+"""What may be written or sent."""
 
 
 class CountedLedger:
@@ -55,6 +76,15 @@ class CountedLedger:
     @property
     def orders(self) -> list[c.OrderVideos]:
         return [command for command in self.done.values() if isinstance(command, c.OrderVideos)]
+
+
+class Asked(msgspec.Struct):
+    """Forgetting without a database: as `erase` does it."""
+
+    erase: Callable[[str], Awaitable[None]]
+
+    async def forget(self, account: str, **why: str) -> None:
+        await self.erase(account)
 
 
 class World(msgspec.Struct):
@@ -92,6 +122,7 @@ def memory_world(dice: random.Random) -> World:
     async def handled(update_id: int) -> None:
         people.updates.discard(update_id)
 
+    shop = dataclasses.replace(shop, forgetting=cast(Any, Asked(erase)))
     return World(shop, storage, erase, store, handled)
 
 
@@ -111,11 +142,11 @@ def postgres_world(settings: Settings, pool: Any, ledger: Any, blobs: Any) -> Wo
         history=History(pool, ledger.read),
         moderation=Moderation("all", MemoryJudge(), Verdicts(pool), blobs),
         checkout=checkout,
+        forgetting=Forgetting(settings, pool, ledger, blobs),
     )
-    forgetting = Forgetting(settings, pool, ledger, blobs)
 
     async def erase(account: str) -> None:
-        await forgetting.forget(account, actor=OPERATOR, reason="asked")
+        await shop.forgetting.forget(account, actor=OPERATOR, reason="asked")
 
     async def store(update_id: int) -> None:
         insert = "INSERT INTO updates (update_id, chat_id, user_id, body) VALUES ($1, $2, $2, '{}')"

@@ -40,13 +40,20 @@ class MemoryDrafts:
             return None
         return self._put(draft, version=draft.version + 1, changed_by=update_id, offered=None)
 
-    async def look(self, draft: str, view: View, offered: Offered | None = None) -> Draft | None:
+    async def look(
+        self, draft: str, view: View, offered: Offered | None = None, browsed: str | None = None
+    ) -> Draft | None:
         old = self.kept.get(draft)
-        return None if old is None or old.confirmed else self._put(old, view=view, offered=offered)
+        if old is None or old.confirmed:
+            return None
+        return self._put(old, view=view, offered=offered, browsed=old.browsed if browsed is None else browsed)
 
-    async def sent(self, draft: Draft, message_id: int, photo_file: str) -> None:
+    async def sent(
+        self, draft: Draft, message_id: int, photo_file: str, example: str = "", *, noted: bool = False
+    ) -> None:
         if (old := self.kept[draft.draft]).shown <= draft.version:
-            self._put(old, message_id=message_id, photo_file=photo_file, shown=draft.version)
+            shown = replace(old, example=example, noted=noted, shown=draft.version)
+            self._put(shown, message_id=message_id, photo_file=photo_file)
 
     async def confirm(self, draft: Draft, jobs: Sequence[str], update_id: int) -> Draft | None:
         old = self.kept.get(draft.draft)

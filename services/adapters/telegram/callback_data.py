@@ -115,7 +115,7 @@ class Reminders(CallbackData, prefix="remind"):
 class CardButton(CallbackData, prefix="card", sep="|"):
     """A button of the order card: what it does, with which value, to which version of the draft."""
 
-    do: Literal["view", "style", "format", "seconds", "number", "empty", "cancel", "words", "photo"]
+    do: Literal["view", "look", "style", "format", "seconds", "number", "empty", "cancel", "words", "photo"]
     value: str
     draft: Id
     version: int

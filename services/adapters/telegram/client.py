@@ -35,7 +35,7 @@ from aiogram.exceptions import (
 )
 from aiogram.methods import GetFile, TelegramMethod
 from aiogram.methods.base import TelegramType
-from aiogram.types import InlineKeyboardMarkup, InputMediaAnimation, InputMediaPhoto, InputMediaVideo
+from aiogram.types import InlineKeyboardMarkup, InputMediaAnimation, InputMediaPhoto, InputMediaVideo, Message
 
 from events.codec import clean_text
 from events.errors import NeurocardsError
@@ -186,20 +186,18 @@ async def edit_text(
 ) -> bool:
     """Edit a message's text; without `reply_markup` its buttons go. Whether it shows it now. False when the
     message is gone or is not a text. Raises aiogram's other errors."""
-    return await _edited(
-        bot.edit_message_text(text, chat_id=chat_id, message_id=message_id, reply_markup=reply_markup)
-    )
+    edit = bot.edit_message_text(text, chat_id=chat_id, message_id=message_id, reply_markup=reply_markup)
+    return bool(await _edited(edit))
 
 
 async def edit_caption(
     bot: Bot, chat_id: int, message_id: int, caption: str, reply_markup: InlineKeyboardMarkup | None = None
 ) -> bool:
     """As `edit_text`, for a message with a photo."""
-    return await _edited(
-        bot.edit_message_caption(
-            chat_id=chat_id, message_id=message_id, caption=caption, reply_markup=reply_markup
-        )
+    edit = bot.edit_message_caption(
+        chat_id=chat_id, message_id=message_id, caption=caption, reply_markup=reply_markup
     )
+    return bool(await _edited(edit))
 
 
 async def edit_media(
@@ -208,8 +206,8 @@ async def edit_media(
     message_id: int,
     media: InputMediaPhoto | InputMediaVideo | InputMediaAnimation,
     reply_markup: InlineKeyboardMarkup | None,
-) -> bool:
-    """As `edit_caption`, with another photo or video."""
+) -> Message | bool:
+    """As `edit_caption`, with another photo or video; the message as it is then, if Telegram tells."""
     return await _edited(
         bot.edit_message_media(media, chat_id=chat_id, message_id=message_id, reply_markup=reply_markup)
     )
@@ -219,9 +217,8 @@ async def edit_buttons(
     bot: Bot, chat_id: int, message_id: int, reply_markup: InlineKeyboardMarkup | None = None
 ) -> bool:
     """Change (or, without `reply_markup`, remove) a message's buttons; as `edit_text`."""
-    return await _edited(
-        bot.edit_message_reply_markup(chat_id=chat_id, message_id=message_id, reply_markup=reply_markup)
-    )
+    edit = bot.edit_message_reply_markup(chat_id=chat_id, message_id=message_id, reply_markup=reply_markup)
+    return bool(await _edited(edit))
 
 
 async def answer_tap(bot: Bot, query_id: str, text: str = "", *, alert: bool = False) -> bool:
@@ -240,9 +237,9 @@ async def in_time(answer: Awaitable[bool]) -> bool:
     return True
 
 
-async def _edited(edit: Awaitable[object]) -> bool:
+async def _edited(edit: Awaitable[Message | bool]) -> Message | bool:
     try:
-        await edit
+        return await edit
     except TelegramBadRequest as error:
         if is_message_gone(error):
             return False

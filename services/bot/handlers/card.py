@@ -2,7 +2,7 @@
 
 from typing import Final, get_args
 
-from aiogram import Router
+from aiogram import Bot, Router
 from aiogram.types import CallbackQuery
 from aiogram.utils.i18n import gettext as _
 from msgspec.structs import replace
@@ -11,10 +11,13 @@ from ledger.commands import RateVideo
 from ledger.errors import AlreadyExistsError, KeyReusedError, RejectedError
 from services.accounts.drafts import Draft, View
 from services.adapters.telegram.callback_data import CardButton, Rate
+from services.adapters.telegram.client import edit_caption
 from services.bot.card_message import put_photo, show
+from services.bot.context import BotContext
 from services.bot.handlers.order import change, drop, take_offered, take_offered_photo
 from services.bot.handlers.place_order import own_draft, place
 from services.bot.replies import Conversation
+from services.bot.screens import card
 from services.bot.screens.card import NUMBERS, stale_text
 from services.bot.screens.menu import Screen
 from services.generation.prompts.styles import load_styles, style_of
@@ -49,10 +52,26 @@ async def tapped(query: CallbackQuery, callback_data: CardButton, chat: Conversa
         await drop(chat, draft)
     elif callback_data.do == "view":
         await _look(chat, draft, callback_data.value)
+    elif callback_data.do == "look" and callback_data.value in load_styles():
+        await _look(chat, draft, "styles", callback_data.value)
     elif (changed := _choice(draft, callback_data)) is not None:
         await change(chat, changed)
     else:
         await chat.answer_tap(stale_text())
+
+
+async def show_balance(bot: Bot, shop: BotContext, telegram_id: int) -> None:
+    """Edit the balance, which has changed, on the card; not on one that is placed, or says something else."""
+    person = await shop.people.of_telegram(telegram_id)
+    draft = await shop.drafts.open(person.account) if person is not None else None
+    if person is None or draft is None or draft.message_id is None:
+        return
+    if draft.confirmed or draft.noted or draft.shown != draft.version:
+        return
+    balance = (await shop.ledger.read.account(person.account)).balance
+    with shop.texts.context(), shop.texts.use_locale(person.locale):
+        screen = card.screen(draft, balance)
+    await edit_caption(bot, telegram_id, draft.message_id, screen.text, screen.buttons)
 
 
 @router.callback_query(Rate.filter())
@@ -69,9 +88,9 @@ async def rated(query: CallbackQuery, callback_data: Rate, chat: Conversation) -
         await chat.answer_tap(_("💛 Thank you: this helps us to make better styles."))
 
 
-async def _look(chat: Conversation, draft: Draft, view: str) -> None:
+async def _look(chat: Conversation, draft: Draft, view: str, style: str = "") -> None:
     found: View = next((known for known in _VIEWS if known == view), "")
-    seen = await chat.shop.drafts.look(draft.draft, found, draft.offered)
+    seen = await chat.shop.drafts.look(draft.draft, found, draft.offered, style)
     if seen is not None:
         await show(chat, seen)
 

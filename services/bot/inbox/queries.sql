@@ -9,7 +9,7 @@ RETURNING begun, dropped, extract(epoch FROM clock_timestamp() - received_at)::f
 -- that stays, which cannot be begun before: all of them are locked. How many went.
 WITH waiting AS (
     SELECT update_id, chat_id FROM updates
-    WHERE chat_id = ANY ($1::bigint[]) AND NOT urgent AND parked_at IS NULL AND begun = 0
+    WHERE chat_id = ANY ($1::bigint[]) AND NOT urgent AND parked_at IS NULL AND begun = 0 AND update_id > 0
     FOR UPDATE SKIP LOCKED
 ), ranked AS (
     SELECT update_id, chat_id, row_number() OVER (PARTITION BY chat_id ORDER BY update_id DESC) AS age

@@ -30,6 +30,11 @@ class StoredUpdate(msgspec.Struct, frozen=True):
     body: str
     failures: int = 0
 
+    @property
+    def is_ours(self) -> bool:
+        """Whether it is the notifier's: the balance that the chat's order card shows has changed."""
+        return self.update_id < 0
+
     def update(self) -> dict[str, Any]:
         return dict(json.loads(self.body))
 

@@ -22,7 +22,7 @@ from services.adapters.telegram.order_labels import (
     what_lines,
 )
 from services.bot.inputs import TEXT_CHARS_MAX, quote
-from services.bot.screens.labels import style_line, style_mark
+from services.bot.screens.labels import style_lines, style_mark
 from services.bot.screens.menu import (
     Screen,
     button,
@@ -63,7 +63,16 @@ def screen(draft: Draft, balance: int, note: str = "", *ways: InlineKeyboardButt
     if view is None:
         return Screen("\n".join(parts), _main(draft, balance, list(ways)))
     asked, buttons = _VIEWS[view](draft, balance)
-    return Screen("\n".join([asked] if view == "styles" else [*parts, "", asked]), buttons)
+    if view == "styles":
+        name = browsed(draft)
+        return Screen(asked, buttons, name if load_styles()[name].example else "")
+    return Screen("\n".join([*parts, "", asked]), buttons)
+
+
+def browsed(draft: Draft) -> str:
+    """The style that is looked at: the chosen one first, else the owner's first."""
+    styles = load_styles()
+    return next(name for name in (draft.browsed, draft.style, *styles) if name in styles)
 
 
 def _order(draft: Draft, balance: int) -> list[str]:
@@ -112,13 +121,21 @@ def _main(draft: Draft, balance: int, ways: list[InlineKeyboardButton]) -> Inlin
 
 
 def _styles(draft: Draft, balance: int) -> tuple[str, InlineKeyboardMarkup]:
-    lines = [style_line(name) for name in load_styles()]
+    """One style at a time, and the names of all: each is one tap away."""
+    names, shown = [*load_styles()], browsed(draft)
+    at = names.index(shown)
+    text = _("🎨 <b>Choose a style</b> · {number} of {count}").format(number=at + 1, count=len(names))
+    turn = [
+        tap(draft, "look", names[at - 1], "◀️"),
+        tap(draft, "style", shown, _("✅ Choose")),
+        tap(draft, "look", names[(at + 1) % len(names)], "▶️"),
+    ]
     buttons = [
         tap(draft, "style", name, f"{style_mark(name)} {style_name(name)}", chosen=name == draft.style)
-        for name in load_styles()
+        for name in names
     ]
-    rows = [buttons[at : at + 2] for at in range(0, len(buttons), 2)]
-    return "\n".join([_("🎨 <b>Choose a style.</b>"), *lines]), keyboard(*rows, [_back(draft)])
+    rows = [turn, *(buttons[at : at + 2] for at in range(0, len(buttons), 2))]
+    return f"{text}\n\n{style_lines(shown)}", keyboard(*rows, [_back(draft)])
 
 
 def _formats(draft: Draft, balance: int) -> tuple[str, InlineKeyboardMarkup]:

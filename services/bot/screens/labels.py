@@ -68,10 +68,10 @@ def style_mark(style: str) -> str:
     return found.mark if found else "🎨"
 
 
-def style_line(style: str) -> str:
-    """Mark, name and what it is, for a list of styles."""
+def style_lines(style: str) -> str:
+    """Mark, name and what it is."""
     line = in_words(style_of(style).line)
-    return f"{style_mark(style)} <b>{html.escape(style_name(style))}</b>: {html.escape(line)}"
+    return f"{style_mark(style)} <b>{html.escape(style_name(style))}</b>\n{html.escape(line)}"
 
 
 def operation_name(operation: Operation) -> str:

@@ -28,6 +28,8 @@ class Screen(Struct, frozen=True):
 
     text: str
     buttons: InlineKeyboardMarkup | None = None
+    example: str = ""
+    """The style whose example a card shows instead of the photo."""
 
 
 def button(text: str, data: str) -> InlineKeyboardButton:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
+from pathlib import Path
 from typing import Final, Literal
 
 import msgspec
@@ -58,6 +59,12 @@ def parse_styles(text: str) -> Mapping[str, Style]:
         return msgspec.toml.decode(text, type=dict[str, Style])
     except msgspec.DecodeError as error:
         raise StyleError(f"the styles cannot be read: {error}") from error
+
+
+def example_of(name: str) -> Path | None:
+    """The owner's clip or picture of a style; None: there is none."""
+    style = load_styles().get(name)
+    return Path(__file__).parent / style.example if style is not None and style.example else None
 
 
 def style_of(name: str) -> Style:

@@ -5,21 +5,25 @@ may be a wardrobe, and for models that refuse people does not even name them. Th
 middle, the rules after them.
 """
 
+import math
 import re
 from functools import cache
 from importlib.resources import files
+from pathlib import Path
 from string import Template as Places
 from typing import Final, TypeVar
 
 import msgspec
 
 from services.generation.catalogue import Catalogue
-from services.generation.prompts.styles import DEFAULT, FORMATS, StyleError, load_styles, style_of
+from services.generation.prompts.styles import DEFAULT, FORMATS, StyleError, example_of, load_styles, style_of
 
 T = TypeVar("T")
 
-LIST_LENGTH_MAX: Final = 950
-"""Of the styles as the card lists them: a caption has 1,024 characters."""
+LINE_LENGTH_MAX: Final = 900
+"""Of what a style says of itself on the card: a caption has 1,024 characters."""
+EXAMPLES: Final = (".mp4", ".jpg", ".png")
+EXAMPLE_BYTES_MAX: Final = 10_000_000
 
 
 class Field(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -108,12 +112,7 @@ def template_name(name: str) -> str:
 
 def check_styles(catalogue: Catalogue) -> None:
     """Check every style with its texts against the models. Raises StyleError."""
-    styles = load_styles()
-    for code in ("ru", "en"):
-        lines = (f"{s.mark} {s.name.get(code)}: {s.line.get(code)}\n" for s in styles.values())
-        if sum(map(length, lines)) > LIST_LENGTH_MAX:
-            raise StyleError(f"the names and lines of all styles have {LIST_LENGTH_MAX} characters in {code}")
-    for name, style in styles.items():
+    for name, style in load_styles().items():
         if not re.fullmatch("[a-z0-9_]{1,20}", name):
             raise StyleError(f"{name}: a style's key is 1 to 20 of a-z, 0-9 and _, or no button can carry it")
         unknown = [slug for slug in style.models if catalogue.model(slug) is None]
@@ -123,6 +122,11 @@ def check_styles(catalogue: Catalogue) -> None:
             raise StyleError(f"{name}: no enabled model of it takes each of its formats and lengths")
         if not (style.formats and style.seconds and {"ru", "en"} <= style.name.keys() & style.line.keys()):
             raise StyleError(f"{name}: a style has formats, lengths, and a name and a line in ru and en")
+        if max(map(length, (*style.name.values(), *style.line.values()))) > LINE_LENGTH_MAX:
+            raise StyleError(f"{name}: its line has more than {LINE_LENGTH_MAX} characters")
+        example = example_of(name)
+        if example is not None and not (example.suffix in EXAMPLES and _size(example) <= EXAMPLE_BYTES_MAX):
+            raise StyleError(f"{name}: {style.example} is no {EXAMPLES} of up to 10 MB beside styles.toml")
         texts = template(name)
         places = dict.fromkeys((field.name for field in texts.fields), "")
         try:
@@ -131,6 +135,10 @@ def check_styles(catalogue: Catalogue) -> None:
             fallback(name, "a mug", "steam", Frame(5, SHORT_BELOW - 1, people=True))
         except (KeyError, ValueError) as error:
             raise StyleError(f"{name}: its texts have a place that is no field: {error}") from error
+
+
+def _size(path: Path) -> float:
+    return path.stat().st_size if path.is_file() else math.inf
 
 
 def _with(template: str, **places: str) -> str:

@@ -197,6 +197,47 @@ async def test_credits_by_other_roads_offer_the_order_that_they_were_missing_for
     assert who.create() not in not_short.buttons, "that it could be ordered before is no news"
 
 
+async def test_whatever_moves_credits_has_the_bot_show_the_balance_on_an_open_card(
+    studio: OrderFixture, notifier: Notifier, telegram: ScriptedTelegram, pool: "Pool"
+) -> None:
+    """One update for each batch and chat; none about a card that is placed or not there."""
+    who, being_erased = [await customer(studio, telegram, credits=5) for _seller in range(2)]
+    account, chat = who.seller.account, who.seller.chat_id
+    placed = await studio.order(who.seller)
+
+    async def told() -> list[Any]:
+        await notifier.follow()
+        rows = await pool.fetch("DELETE FROM updates RETURNING update_id, chat_id, user_id, urgent")
+        return [tuple(row) for row in rows]
+
+    async def granted(key: str, to: str = account) -> int:
+        grant = c.GrantCredits(to, 1, "manual", key, actor="login:neurocards_operator")
+        return (await studio.ledger.execute(grant, key=key)).position
+
+    assert await told() == [], "no order is in the making"
+    for changes in ({"message_id": None}, {"message_id": 7, "confirmed": True}):
+        await who.waits(**changes)
+        await granted(str(changes))
+        assert await told() == [], changes
+        await pool.execute("DELETE FROM drafts WHERE draft = $1", who.draft.draft)
+    await who.waits(message_id=7, confirmed=False)
+    await being_erased.waits(message_id=7)
+    await studio.fail(placed, placed.jobs[0])
+    ends = await studio.ledger.execute(c.RevokeCredits(account, 1, "test"), key="revoke")
+    async with pool.acquire() as erasing, erasing.transaction():
+        await erasing.execute(
+            "SELECT FROM accounts WHERE account = $1 FOR UPDATE", being_erased.seller.account
+        )
+        await granted("other", being_erased.seller.account)
+        assert await told() == [(-ends.position, chat, chat, False)], "whoever is being erased is left out"
+    await who.order("p1")
+    await who.pay("p1")
+    (paid,) = await told()
+    assert paid[0] < -ends.position and paid[1] == chat
+    await studio.order(who.seller)
+    assert await told() == [], "a charge is the card's own"
+
+
 async def test_who_was_erased_meanwhile_is_told_nothing(
     studio: OrderFixture, notifier: Notifier, telegram: ScriptedTelegram, pool: "Pool", settings: Settings
 ) -> None:

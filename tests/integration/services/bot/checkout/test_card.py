@@ -80,6 +80,7 @@ async def test_short_of_credits_leads_to_packages_and_the_payment_on_with_the_or
     confirm = await buyer.to_confirm()
     draft = Order.unpack(confirm.data).draft
     await spend_all(buyer)
+    assert "balance: 0 credits" in await buyer.hears("balance: 0"), "without a touch"
     await buyer.tap(confirm)
     await buyer.press(f"{TOPUP}{draft}")
     await buyer.choose(BY_YOOKASSA, draft=draft)
@@ -87,6 +88,7 @@ async def test_short_of_credits_leads_to_packages_and_the_payment_on_with_the_or
     await buyer.at_the_page()
     await tell(buyer)
     await buyer.hears("Paid\n5 credits")
+    await buyer.hears("balance: 5 credits")
     offered = await buyer.sees(f"{ORDER}{draft}")
     assert offered.message_id != confirm.message_id, "where the payment is"
     assert await buyer.tap(offered) == "✅ Accepted: 1 video, 1 credit charged."

@@ -1,6 +1,6 @@
 """The order card: what a tap does to it, and what changes nothing."""
 
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 import pytest
 from aiogram.filters.callback_data import CallbackData
@@ -14,12 +14,13 @@ from msgspec.structs import replace
 
 from events.job import Video
 from ledger import commands as c
-from services.accounts.drafts import Draft
+from services.accounts.drafts import Draft, View
 from services.accounts.personal_data import Brief
 from services.adapters.telegram import callback_data as b
 from services.adapters.telegram.callback_data import CardButton, MenuAction
 from services.bot.chat_state import Awaiting, Buying, ChatData, save_data
 from services.bot.context import TERMS_VERSION
+from services.generation.prompts.styles import load_styles
 from services.platform.blobs import one_chunk
 from tests.integration.services.bot.people import picture
 from tests.support.bot_session import memory_shop
@@ -108,7 +109,7 @@ async def test_a_style_keeps_the_wishes_and_every_view_leads_back(person: Person
     await person.making(words=Brief("mug", "steam"))
     await person.press("style", "gift")
     assert person.draft.words == Brief("mug", "steam") and "steam" in person.captions[-1]
-    for view in ("styles", "formats", "lengths", "numbers", "product", "wishes"):
+    for view in get_args(View)[1:]:
         await person.press("view", view)
         markup = person.session.of(EditMessageCaption)[-1].reply_markup
         assert any(data.startswith("card|view||") for data in data_of(markup)), view
@@ -199,6 +200,29 @@ async def test_another_order_does_not_replace_the_one_being_made(person: Person,
     await person.tap(b.Again(draft="d0").pack())
     copy = await person.shop.drafts.open("a5")
     assert copy is not None and (copy.words, copy.photo, copy.jobs) == (Brief("mug"), DRAFT.photo, ())
+
+
+async def test_styles_are_looked_at_one_by_one_and_each_is_one_tap_away(person: Person) -> None:
+    await person.making(style="unboxing")
+    await person.press("view", "styles")
+    names, seen = [*load_styles()], []
+    for _turn in names:
+        seen.append(person.captions[-1])
+        keys = data_of(person.session.of(EditMessageCaption)[-1].reply_markup)
+        assert {f"card|style|{name}|d1|3" for name in names} <= {*keys}, "three taps, whichever it is"
+        before = len(person.session.calls)
+        await person.tap(keys[2])
+        edits = [call for call in person.session.calls[before:] if isinstance(call, EditMessageCaption)]
+        assert len(edits) == 1, "one edit for a tap"
+    assert "3 of 8" in seen[0] and "Unboxing" in seen[0], "the chosen one first"
+    assert len({*seen}) == len(names) and person.captions[-1] == seen[0], "round and back"
+    assert person.draft.version == 3, "looking changes nothing"
+    await person.press("look", "gone")
+    assert person.captions[-1] == seen[0]
+    await person.press("look", "gift")
+    await person.say("how much is it?")
+    await person.press("style", person.draft.browsed)
+    assert (person.draft.style, person.draft.view) == ("gift", "")
 
 
 async def test_other_style_and_other_format_begin_with_the_question(person: Person) -> None:

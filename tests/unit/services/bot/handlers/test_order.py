@@ -37,7 +37,7 @@ async def test_a_photo_with_a_caption_is_three_taps_from_an_order(person: Person
         d.startswith("order:") for d in data_of(sent.reply_markup)
     )
     await person.tap(styles, message_id=1000)
-    assert "Unboxing" in person.captions[-1] and len(person.captions[-1]) <= 1024
+    assert "1 of 8" in person.captions[-1] and "UGC blogger" in person.captions[-1]
     await person.tap(
         CardButton(do="style", value="unboxing", draft=draft.draft, version=1).pack(), message_id=1000
     )

@@ -49,12 +49,15 @@ def test_a_broken_style_is_named(monkeypatch: pytest.MonkeyPatch, broken: Style,
     ("load", "reason"),
     [
         ({"handmade_jewellery_close_up": UGC}, "handmade.*button"),
-        ({f"ugc{n}": UGC for n in range(20)}, "950 characters"),
+        ({"ugc": replace(UGC, line={"ru": "x" * 901, "en": "x"})}, "900 characters"),
+        ({"ugc": replace(UGC, example="none.mp4")}, "none.mp4 is no"),
+        ({"ugc": replace(UGC, example="ugc.toml")}, "ugc.toml is no"),
     ],
 )
 def test_styles_that_no_card_could_show_are_named(load: Mapping[str, Style], reason: str) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(templates, "load_styles", lambda: load)
+        for module in (templates, styles):
+            patch.setattr(module, "load_styles", lambda: load)
         with pytest.raises(StyleError, match=reason):
             templates.check_styles(CATALOGUE)
 
