@@ -8,6 +8,7 @@ from typing import Final
 import structlog
 from aiogram import Bot
 
+from ledger.postgres import Pool
 from services.accounts.drafts import Drafts
 from services.accounts.erase import Forgetting
 from services.accounts.personal_data import PersonalData
@@ -29,6 +30,7 @@ from services.bot.update_handler import ALLOWED_UPDATES, UpdateHandler, build_di
 from services.generation.catalogue import load_catalogue
 from services.generation.circuit_breaker.store import READ_EVERY_S, CircuitBook, Circuits
 from services.generation.wait_estimate import MEASURE_EVERY_S, Outlook, capacity
+from services.operations.runner import Operation, OperationRunner, Tell
 from services.payments.orders import PaymentOrders
 from services.payments.stars import StarsPayments
 from services.payments.yookassa import YooKassaPayments
@@ -40,12 +42,14 @@ from services.platform.periodic import repeat, sleep
 from services.platform.process import Runtime
 from services.platform.process_ledger import start_ledger
 from services.platform.redis import command_client
+from services.platform.scheduler import Scheduler
 from services.platform.settings import Settings
 
 logger = structlog.get_logger()
 
 TURN_LOCK: Final = 7_300_010
 _CLEAN_EVERY_S: Final = 3600.0
+_ERASE_EVERY_S: Final = 2.0
 _POOL_MAX: Final = 16
 
 
@@ -54,8 +58,7 @@ async def serve(settings: Settings) -> None:
     _ = settings.forget_secrets  # without one nobody who comes back is known
     logging.getLogger("aiogram.event").setLevel(logging.WARNING)  # a line per update otherwise
     async with Runtime(settings, "bot") as runtime:
-        redis = command_client(settings)
-        bot, moderator = create_bot(settings), Moderator(settings)
+        redis, bot, moderator = command_client(settings), create_bot(settings), Moderator(settings)
         bot.session.middleware(AnswerTimes())
         bot.session.middleware(RateLimit(TelegramLimits(redis, rates_for(settings))))
         try:
@@ -92,8 +95,8 @@ async def serve(settings: Settings) -> None:
                 turn = LeaderLock(settings, "bot", TURN_LOCK, runtime.stop)
                 runtime.health.tell({"has_turn": lambda: turn.mine})
                 runtime.spawn(turn.run(work), "updates")
-                runtime.spawn(show_window(runtime, shop, bot), "window", may_end=True)
-                spawn_views(runtime, shop, inbox)
+                spawn_views(runtime, shop, inbox, bot)
+                start_erasing(runtime, shop, pool)
                 runtime.ready()
                 await runtime.wait()
         finally:
@@ -102,11 +105,22 @@ async def serve(settings: Settings) -> None:
             await redis.aclose()
 
 
-def spawn_views(runtime: Runtime, shop: BotContext, inbox: Inbox) -> None:
+def spawn_views(runtime: Runtime, shop: BotContext, inbox: Inbox, bot: Bot) -> None:
+    runtime.spawn(show_window(runtime, shop, bot), "window", may_end=True)
     circuits, times = shop.circuits, shop.outlook.times
     runtime.spawn(repeat(inbox.forget_parked, runtime.stop, "clean", idle_s=_CLEAN_EVERY_S), "clean")
     runtime.spawn(repeat(circuits.refresh, runtime.stop, "circuits", idle_s=READ_EVERY_S), "circuits")
     runtime.spawn(repeat(times.measure, runtime.stop, "render_times", idle_s=MEASURE_EVERY_S), "render_times")
+
+
+def start_erasing(runtime: Runtime, shop: BotContext, pool: Pool) -> None:
+    """Erase whom the dashboard's people ask to: this process has the secret and the rights."""
+
+    async def forget(taken: Operation, account: str, _: Tell) -> None:
+        await shop.forgetting.forget(account, actor=taken.actor, reason=taken.reason)
+
+    runner = OperationRunner(pool, {"forget": forget}, runtime.stop)
+    Scheduler(runtime).start("erasing", runner.run_once, _ERASE_EVERY_S)
 
 
 def bot_texts() -> Catalogues:

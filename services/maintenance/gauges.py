@@ -20,6 +20,7 @@ from services.generation.circuit_breaker.store import CircuitBook
 from services.generation.error_classes import POLICIES
 from services.generation.provider_limits import look, note_balances
 from services.maintenance import metrics
+from services.operations.runner import query as operations_query
 from services.payments.reconciliation import Kind as DifferenceKind
 from services.platform.redis import RedisBreaker
 from services.platform.redis_keys import JOBS, LEDGER
@@ -96,6 +97,12 @@ async def measure_wal_archive(pool: Pool) -> int:
     assert row is not None
     metrics.ARCHIVED_AT.set(row["archived_at_s"] or 0)
     metrics.ARCHIVE_FAILED_AT.set(row["failed_at_s"] or 0)
+    return 0
+
+
+async def measure_operations(pool: Pool) -> int:
+    """Measure since when an operation has not moved."""
+    metrics.OPERATION_MOVED_AT.set(await pool.fetchval(operations_query("operations_unmoved_since")))
     return 0
 
 

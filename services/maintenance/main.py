@@ -34,6 +34,7 @@ from services.maintenance.referral_bonuses import ReferralBonuses
 from services.maintenance.reminders import Notices, Reminders
 from services.maintenance.retention import Retention
 from services.maintenance.verification import Verification
+from services.operations.runner import OperationRunner, job_steps
 from services.payments.follow_up import FollowUp
 from services.payments.metrics import alarm
 from services.payments.orders import PaymentOrders
@@ -50,6 +51,7 @@ from services.platform.scheduler import Scheduler
 from services.platform.settings import Settings
 from services.recovery.checkpoint_files import key_path, note_places
 
+OPERATIONS_S = 1.0
 COST_S = 2.0
 PAYMENTS_S = 2.0
 MEASURE_S = 5.0
@@ -89,6 +91,8 @@ async def serve(settings: Settings) -> None:
             lease_s = settings.lease_seconds
             orphaned = OrphanedJobs(ledger, pool, redis, unmoved_s=2 * lease_s)
             tasks.start("unclaimed", orphaned.run_once, min(ORPHANED_S, lease_s))
+        operations = OperationRunner(pool, job_steps(settings, ledger, pool), runtime.stop)
+        tasks.start("operations", operations.run_once, OPERATIONS_S, at_once=True)
         tasks.start("snapshots", partial(keep_snapshots, pool), SNAPSHOTS_S)
         start_payments(tasks, settings, ledger, pool, shop, bot)
         balances = gauges.Balances(kie, redis)
@@ -145,6 +149,7 @@ def start_gauges(
     if redis is not None:
         tasks.start("rests", gauges.Rests(kie, redis).run_once, MEASURE_S)
     tasks.start("models", partial(gauges.measure_models, CircuitBook(pool), offered), MEASURE_S)
+    tasks.start("operations_measured", partial(gauges.measure_operations, pool), SLOWLY_S)
     tasks.start("archive", partial(gauges.measure_wal_archive, pool), SLOWLY_S)
     tasks.start("unknown", gauges.UnknownSubmissions(pool).run_once, SLOWLY_S)
     tasks.start("balances", balances.run_once, BALANCES_S)

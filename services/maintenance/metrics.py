@@ -61,6 +61,10 @@ RESTING: Final = Gauge(
 MODEL_STATE: Final = Gauge(
     "neurocards_model_state", "1 for the state that a model is in, 0 for the others", ["model", "state"]
 )
+OPERATION_MOVED_AT: Final = Gauge(
+    "neurocards_operation_moved_timestamp_seconds",
+    "When the operation moved last that has waited longest; 0: none is open",
+)
 BALANCE: Final = Gauge(
     "neurocards_provider_balance_credits", "An account's balance, in the provider's credits", ["account"]
 )

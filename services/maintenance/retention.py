@@ -49,6 +49,7 @@ class Retention:
                 ("wrong_codes", "tried_at", DAY_S),
                 ("notice_requests", "asked_at", 3 * DAY_S),
                 ("outside_words", "said_at", known.words_keep_days * DAY_S),
+                ("operations", "ended_at", 90 * DAY_S),
                 ("person_reads", "read_at", known.reads_keep_days * DAY_S),
             )
         }

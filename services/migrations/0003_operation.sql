@@ -151,6 +151,83 @@ CREATE TABLE owner_alerts (
     last_error text        NOT NULL DEFAULT ''
 );
 
+-- What people asked of the dashboard that lasts, or takes rights it has not: frozen plans (docs/decisions/operations.md).
+CREATE TABLE operations (
+    operation    text        NOT NULL PRIMARY KEY CHECK (operation ~ '^[A-Za-z0-9_-]{8,64}$'),
+    what         text        NOT NULL
+        CHECK (what IN ('requeue', 'drop', 'cancel', 'fail', 'forget', 'pause', 'resume', 'rebuild')),
+    targets      text[]      NOT NULL,               -- jobs; or one account, model or read model
+    argument     text        NOT NULL,               -- of `fail` the class of the error, of `requeue` another model
+    credits      bigint      NOT NULL,               -- that come back or are worth it, as the page said
+    actor        text        NOT NULL CHECK (actor ~ '^user:[A-Za-z0-9_.-]{1,63}$'),
+    reason       text        NOT NULL CHECK (length(reason) BETWEEN 1 AND 500),
+    state        text        NOT NULL DEFAULT 'requested' CHECK (state IN ('requested', 'running', 'done', 'aborted')),
+    aborted_by   text        NOT NULL DEFAULT '',    -- the user who wants it to end
+    done         int         NOT NULL DEFAULT 0,     -- targets gone through, in their order
+    refused      jsonb       NOT NULL DEFAULT '[]',  -- of these: [target, why]
+    told         text        NOT NULL DEFAULT '',    -- how far one that lasts has come, or what came of it
+    claims       bigint      NOT NULL DEFAULT 0,     -- fencing token
+    taken_until  timestamptz NOT NULL DEFAULT '-infinity',
+    requested_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    moved_at     timestamptz NOT NULL DEFAULT clock_timestamp(),
+    ended_at     timestamptz CHECK ((ended_at IS NULL) = (state IN ('requested', 'running')))
+);
+CREATE INDEX operations_open ON operations (requested_at) WHERE ended_at IS NULL;
+CREATE INDEX operations_newest ON operations (requested_at);
+CREATE INDEX operations_ended ON operations (ended_at) WHERE ended_at IS NOT NULL;
+
+-- Asks for an operation, once by its name; false: it is known already. What one login may ask for has bounds, whoever holds it.
+CREATE FUNCTION ledger.request_operation(p_operation text, p_what text, p_targets text[], p_argument text, p_credits bigint,
+                                         p_actor text, p_reason text) RETURNS boolean
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    size constant int := coalesce(cardinality(p_targets), 0);
+    known public.operations;
+    waiting bigint;
+    day_targets bigint;
+BEGIN
+    LOCK TABLE public.operations IN SHARE UPDATE EXCLUSIVE MODE;  -- so that two are counted one after the other
+    SELECT * INTO known FROM public.operations o WHERE o.operation = p_operation;
+    IF FOUND THEN
+        IF (known.what, known.targets, known.argument, known.actor, known.reason)
+           IS DISTINCT FROM (p_what, p_targets, p_argument, p_actor, p_reason) THEN
+            RAISE EXCEPTION 'this was asked for before, otherwise: look what became of it, and ask anew' USING ERRCODE = 'unique_violation';
+        END IF;
+        RETURN false;
+    END IF;
+    SELECT count(*) FILTER (WHERE o.ended_at IS NULL),
+           coalesce(sum(cardinality(o.targets)) FILTER (WHERE o.requested_at > clock_timestamp() - interval '1 day'), 0)
+    INTO waiting, day_targets
+    FROM public.operations o WHERE o.ended_at IS NULL OR o.requested_at > clock_timestamp() - interval '1 day';
+    IF size NOT BETWEEN 1 AND (CASE WHEN p_what IN ('requeue', 'drop', 'cancel', 'fail') THEN 500 ELSE 1 END)
+       OR size <> (SELECT count(DISTINCT t) FROM unnest(p_targets) AS t WHERE length(t) BETWEEN 1 AND 190) THEN
+        RAISE EXCEPTION 'an operation has 1 to 500 different jobs, or one other target, not %', size USING ERRCODE = 'check_violation';
+    ELSIF waiting >= 20 OR day_targets + size > 5000 THEN
+        RAISE EXCEPTION '% operations wait, and % targets were asked for in 24 hours: at most 20 and 5,000; `neurocards` has no such bound',
+            waiting, day_targets USING ERRCODE = 'configuration_limit_exceeded';
+    END IF;
+    INSERT INTO public.operations (operation, what, targets, argument, credits, actor, reason)
+    VALUES (p_operation, p_what, p_targets, p_argument, p_credits, p_actor, p_reason);
+    RETURN true;
+END $$;
+
+-- Asks that it ends before its next target; false: it has ended, or somebody asked before.
+CREATE FUNCTION ledger.abort_operation(p_operation text, p_actor text) RETURNS boolean
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    UPDATE public.operations o SET aborted_by = p_actor
+    WHERE o.operation = p_operation AND o.ended_at IS NULL AND o.aborted_by = '' AND p_actor ~ '^user:[A-Za-z0-9_.-]{1,63}$';
+    RETURN FOUND;
+END $$;
+GRANT SELECT, INSERT, UPDATE ON operations TO neurocards_log;
+ALTER FUNCTION ledger.request_operation OWNER TO neurocards_log;
+ALTER FUNCTION ledger.abort_operation OWNER TO neurocards_log;
+REVOKE ALL ON FUNCTION ledger.request_operation, ledger.abort_operation FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION ledger.request_operation, ledger.abort_operation TO neurocards_dashboard, neurocards_operator;
+GRANT UPDATE ON operations TO neurocards_maintenance, neurocards_bot, neurocards_operator;
+GRANT DELETE ON operations TO neurocards_maintenance;
+GRANT SELECT ON operations TO neurocards_reader;
+
 GRANT SELECT, INSERT, UPDATE, DELETE ON order_jobs, status_messages, deliveries TO neurocards_app;
 GRANT SELECT, INSERT, UPDATE ON model_circuits TO neurocards_app;
 GRANT SELECT, INSERT ON model_changes TO neurocards_app;

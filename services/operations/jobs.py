@@ -72,7 +72,14 @@ async def known_job(pool: "Pool", job: str) -> JobState:
 
 
 async def plan_requeue(pool: "Pool", settings: Settings, job: str, terms: Terms) -> Requeue:
-    """Plan a requeue. Raises NothingOfThatNameError, NotOfferedError, and the ledger's rejections."""
+    """Plan a requeue. Raises what `requeue` raises, and the ledger's rejections."""
+    plan = await requeue(pool, settings, job, terms)
+    await LogReader(pool).decided(plan.command)
+    return plan
+
+
+async def requeue(pool: "Pool", settings: Settings, job: str, terms: Terms) -> Requeue:
+    """Requeue without asking whether it may be. Raises NothingOfThatNameError, NotOfferedError."""
     state = await known_job(pool, job)
     slug = terms.model or (state.queued.model if state.queued else "")
     model = load_catalogue().model(slug)
@@ -89,7 +96,6 @@ async def plan_requeue(pool: "Pool", settings: Settings, job: str, terms: Terms)
         reason=terms.reason,
         actor=terms.actor,
     )
-    await LogReader(pool).decided(command)
     return Requeue(job, state, command)
 
 

@@ -90,3 +90,57 @@ WHERE ended_at_us >= $1 AND ended_at_us < $2 AND us IS NOT NULL
   AND ($3::text IS NULL OR model = $3)
 GROUP BY GROUPING SETS ((model, number, part), (number, part))
 ORDER BY model NULLS FIRST, number
+
+-- name: operation_end
+-- Ends one that is this process's still: done, when all targets were gone through. $1 operation, $2 claims
+UPDATE operations SET state = CASE WHEN done = cardinality(targets) THEN 'done' ELSE 'aborted' END, ended_at = clock_timestamp(), moved_at = clock_timestamp(), taken_until = '-infinity'
+WHERE operation = $1 AND claims = $2 AND ended_at IS NULL
+
+-- name: operation_keep
+-- Keeps one for $3 seconds more and says how far it has come; null: it is another's by now. $1 operation, $2 claims, $4 what is told
+UPDATE operations SET taken_until = clock_timestamp() + make_interval(secs => $3), told = coalesce($4, told),
+       moved_at = CASE WHEN told IS DISTINCT FROM coalesce($4, told) THEN clock_timestamp() ELSE moved_at END
+WHERE operation = $1 AND claims = $2 AND ended_at IS NULL
+RETURNING aborted_by <> '' AS aborted
+
+-- name: operation_move
+-- Marks the next target as gone through, with why it was refused, if so. $1 operation, $2 claims, $3 kept for so many seconds, $4 target,
+-- $5 why or null
+UPDATE operations SET done = done + 1, moved_at = clock_timestamp(), taken_until = clock_timestamp() + make_interval(secs => $3),
+       refused = CASE WHEN $5::text IS NULL THEN refused ELSE refused || jsonb_build_array(jsonb_build_array($4::text, $5)) END
+WHERE operation = $1 AND claims = $2 AND ended_at IS NULL
+RETURNING aborted_by <> '' AS aborted
+
+-- name: operation_named
+-- One, with its targets. $1 operation
+SELECT operation, what, targets, argument, credits, actor, reason, state, aborted_by, done, refused, told,
+       (extract(epoch FROM requested_at) * 1000000)::bigint AS requested_at_us,
+       (extract(epoch FROM ended_at) * 1000000)::bigint AS ended_at_us
+FROM operations WHERE operation = $1
+
+-- name: operation_request
+-- Asks for one; false when it is known. $1 operation, $2 what, $3 targets, $4 argument, $5 credits, $6 actor, $7 reason
+SELECT ledger.request_operation($1, $2, $3, $4, $5, $6, $7)
+
+-- name: operation_abort
+-- $1 operation, $2 actor
+SELECT ledger.abort_operation($1, $2)
+
+-- name: operation_take
+-- Takes the oldest that nobody has. $1 what may be taken, $2 for so many seconds
+UPDATE operations o SET state = 'running', claims = claims + 1, taken_until = clock_timestamp() + make_interval(secs => $2)
+WHERE o.operation = (SELECT operation FROM operations
+                     WHERE ended_at IS NULL AND what = ANY ($1::text[]) AND taken_until < clock_timestamp()
+                     ORDER BY requested_at LIMIT 1 FOR UPDATE SKIP LOCKED)
+RETURNING o.operation, o.what, o.targets, o.argument, o.actor, o.reason, o.done, o.claims, o.aborted_by <> '' AS aborted
+
+-- name: operations_newest
+-- The newest, those that have not ended first. $1 at most so many
+SELECT operation, what, targets[1] AS target, cardinality(targets) AS of, credits, actor, reason, state, aborted_by, done, refused, told,
+       (extract(epoch FROM requested_at) * 1000000)::bigint AS requested_at_us,
+       (extract(epoch FROM ended_at) * 1000000)::bigint AS ended_at_us
+FROM operations ORDER BY ended_at IS NOT NULL, requested_at DESC LIMIT $1
+
+-- name: operations_unmoved_since
+-- Since when, epoch seconds, the one that moved longest ago waits; 0: none does.
+SELECT coalesce(extract(epoch FROM min(moved_at)), 0)::float8 FROM operations WHERE ended_at IS NULL
