@@ -35,7 +35,7 @@ _SCRIPTS: Final = ("turn", "rest", "read")
 
 
 LATE_VIDEO_S: Final = 86_400
-"""So long after its refund a job's video is looked for, with the key that began it."""
+"""How long a video is looked for after its refund."""
 
 
 class ProviderRates(msgspec.Struct, frozen=True):

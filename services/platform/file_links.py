@@ -8,6 +8,7 @@ import hmac
 import msgspec
 
 from events.errors import NeurocardsError
+from services.platform.metrics import OLD_SECRETS
 from services.platform.settings import Settings
 
 PREFIX = "/files"
@@ -25,8 +26,9 @@ class FileLinks:
         self._base = settings.public_base
         self.reachable = settings.public_url is not None or settings.bot_token is None
         """Whether people can open our links: real ones are not on this machine, the sandbox's are."""
-        secret = settings.callback_key.get_secret_value().encode()
-        self._key = hmac.digest(secret, b"neurocards file links", "sha256")  # a key for this use alone
+        secrets = [key.get_secret_value().encode() for key in settings.callback_keys]
+        self._keys = [hmac.digest(secret, b"neurocards file links", "sha256") for secret in secrets]
+        """Keys for this use alone; the first signs."""
 
     def url(self, blob: str, expires_at_s: int) -> str:
         """Link, the same for the same blob and time. `expires_at_s`: epoch seconds."""
@@ -34,7 +36,7 @@ class FileLinks:
 
     def token(self, blob: str, expires_at_s: int) -> str:
         payload = msgspec.json.encode([blob, expires_at_s])
-        return base64.urlsafe_b64encode(self._sign(payload) + payload).decode().rstrip("=")
+        return base64.urlsafe_b64encode(_sign(self._keys[0], payload) + payload).decode().rstrip("=")
 
     def blob(self, token: str, now_s: float) -> str:
         """The blob's key. Raises LinkError."""
@@ -45,12 +47,15 @@ class FileLinks:
         except (binascii.Error, ValueError) as error:
             raise LinkError("not a link of ours") from error
         signature, payload = raw[:_SIGNATURE_BYTES], raw[_SIGNATURE_BYTES:]
-        if not hmac.compare_digest(signature, self._sign(payload)):
+        right = [hmac.compare_digest(signature, _sign(key, payload)) for key in self._keys]
+        if not any(right):
             raise LinkError("not a link of ours")
+        OLD_SECRETS.labels("link").inc(not right[0])
         blob, expires_at_s = msgspec.json.decode(payload, type=tuple[str, int])
         if now_s >= expires_at_s:
             raise LinkError("the link is no longer valid")
         return blob
 
-    def _sign(self, payload: bytes) -> bytes:
-        return hmac.digest(self._key, payload, hashlib.sha256)[:_SIGNATURE_BYTES]
+
+def _sign(key: bytes, payload: bytes) -> bytes:
+    return hmac.digest(key, payload, hashlib.sha256)[:_SIGNATURE_BYTES]

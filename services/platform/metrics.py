@@ -26,6 +26,11 @@ CLOCK_AHEAD: Final = Gauge(
 CLOCK_DOUBT: Final = Gauge(
     "neurocards_clock_in_doubt", "1 while this process can append nothing, as no two clocks agree"
 )
+OLD_SECRETS: Final = Counter(
+    "neurocards_old_secret_total",
+    "Callbacks and links under a secret that is taken and no longer signs",
+    ["what"],
+)
 FEED_EVENTS: Final = Counter(
     "neurocards_feed_events_total", "Events read by in-order consumers, by where from", ["source"]
 )

@@ -131,16 +131,16 @@ class Settings(SettingsFields, defer_build=False):
         return self.web_proxies if self.web_proxies is not None else int(self.uses_sandbox_for("yookassa"))
 
     @cached_property
-    def callback_key(self) -> SecretStr:
-        """Secret in callback addresses and links: of its own, as not all who need it have the KIE keys.
+    def callback_keys(self) -> tuple[SecretStr, ...]:
+        """Secrets in callback addresses and links; the first signs. Not all who need them have KIE's keys.
 
         Raises SettingsError where people or the provider are real and there is none.
         """
-        if self.callback_secret is None and (self._people_are_real or self.kie_api_keys):
+        if not self.callback_secret and (self._people_are_real or self.kie_api_keys):
             raise SettingsError(
                 ["CALLBACK_SECRET: is not set; needed with BOT_TOKEN or KIE_API_KEYS: `openssl rand -hex 32`"]
             )
-        return self.callback_secret or SecretStr("nothing in the sandbox is secret")
+        return self.callback_secret or (SecretStr("nothing in the sandbox is secret"),)
 
     @cached_property
     def forget_secrets(self) -> tuple[SecretStr, ...]:

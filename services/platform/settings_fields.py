@@ -163,14 +163,13 @@ class SettingsFields(BaseSettings, defer_build=True):
     otel_traces_sampler_arg: float = Field(1.0, ge=0, le=1, description="Share of jobs that are traced")
 
     # Secrets of our own, and who may give commands
-    callback_secret: SecretStr | None = Field(
-        None,
-        min_length=16,
-        description="Secret in callback addresses and links to videos; needed with a real BOT_TOKEN or "
-        "KIE_API_KEYS",
+    callback_secret: Annotated[tuple[Annotated[SecretStr, Field(min_length=16)], ...], Commas] = Field(
+        (),
+        description="Secret in callback addresses and links to videos; the first signs, others after commas "
+        "are taken; needed with a real BOT_TOKEN or KIE_API_KEYS",
     )
-    kie_webhook_hmac_key: SecretStr | None = Field(
-        None, description="Key from kie.ai/settings that signs callbacks; when set, others are refused"
+    kie_webhook_hmac_key: Annotated[tuple[SecretStr, ...], Commas] = Field(
+        (), description="Keys from kie.ai/settings that sign callbacks; when set, other calls are refused"
     )
     forget_secret: Annotated[tuple[Annotated[SecretStr, Field(min_length=16)], ...], Commas] = Field(
         (),
@@ -227,10 +226,7 @@ class SettingsFields(BaseSettings, defer_build=True):
     worker_slots: int = Field(200, ge=1, le=10_000, description="How many jobs one worker holds at once")
     user_in_flight_max: int = Field(20, ge=1, le=10_000, description="Videos of one user rendered at once")
     retry_base_seconds: float = Field(
-        4,
-        gt=0,
-        le=600,
-        description="Pause before the first retry of a submission, doubling; random around it",
+        4, gt=0, le=600, description="Pause before a submission's first retry, doubling, random around it"
     )
 
     # KIE and its models

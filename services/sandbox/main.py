@@ -58,7 +58,7 @@ async def serve(settings: Settings) -> None:
 
 
 def sandbox_settings(settings: Settings) -> SandboxSettings:
-    hmac_key = settings.kie_webhook_hmac_key
+    hmac_key = next(iter(settings.kie_webhook_hmac_key), None)
     return SandboxSettings(
         bot_token=settings.telegram_token.get_secret_value(),
         yookassa_shop_id=settings.yookassa_shop,

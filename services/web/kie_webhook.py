@@ -26,7 +26,7 @@ from ledger.log.ledger import Ledger
 from ledger.postgres import DATABASE_ERRORS
 from services.adapters.kie.errors import KieError, TaskUnknownError
 from services.adapters.kie.gateway import Kie
-from services.generation.callback_urls import PREFIX, callback_url, secret_is_right
+from services.generation.callback_urls import PREFIX, callback_urls, secret_is_right
 from services.platform import tracing
 from services.platform.ids import is_outside_id
 from services.platform.settings import Settings
@@ -106,8 +106,8 @@ class CallbackDesk:
         except KieError as error:
             logger.warning("callback_not_checked", job=job, error=str(error))
             return "later"
-        ours = callback_url(self._settings, job, submission.number)
-        if ours is None or record.callback_url != ours or record.task not in ("", task):
+        ours = callback_urls(self._settings, job, submission.number)
+        if record.callback_url not in ours or record.task not in ("", task):
             return "foreign"
         return None
 
@@ -182,11 +182,10 @@ class KieWebhook:
 
     def _require_signature(self, job: str, task: str | None, request: web.Request) -> None:
         """Raise 401 for an unsigned call, if the provider signs; nothing is read for it."""
-        key = self._settings.kie_webhook_hmac_key
-        if key is None:
-            return
-        flaw = flaw_in(key.get_secret_value().encode(), task, request.headers, time.time())
-        if flaw is not None:
+        keys = [key.get_secret_value().encode() for key in self._settings.kie_webhook_hmac_key]
+        flaws = [flaw_in(key, task, request.headers, time.time()) for key in keys]
+        if flaws and None not in flaws:
+            flaw = next((flaw for flaw in flaws if flaw != "wrong"), "wrong")
             CALLBACKS.labels("unsigned").inc()
             logger.warning("callback_not_signed", job=job, flaw=flaw)
             raise web.HTTPUnauthorized

@@ -64,7 +64,7 @@ async def make_worker(
 ) -> Worker:
     """Build a worker, closed with `stack`. Raises StartError. `checkpoint` is awaited between the steps of
     every job, with the step's name."""
-    _ = settings.callback_key  # without one no job can be submitted
+    _ = settings.callback_keys  # without one no job can be submitted
     redis, blocking = command_client(settings), blocking_client(settings, BLOCK_S)
     stack.push_async_callback(redis.aclose)
     stack.push_async_callback(blocking.aclose)

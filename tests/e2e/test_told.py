@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from services.generation.callback_urls import callback_secret
+from services.generation.callback_urls import callback_secrets
 from services.platform.endpoints import COMPANIES, YOOKASSA_SANDBOX_SHOP
 from services.platform.settings import Settings
 from services.platform.tracing.exporter import ids_of
@@ -124,5 +124,5 @@ def secrets_of(stack: Stack, settings: Settings, job: str) -> list[str]:
         "planted-collector-key",
         base64.b64encode(shop.encode()).decode(),
         signing,
-        *(callback_secret(settings, job, number) for number in (1, 2)),
+        *(secret for number in (1, 2) for secret in callback_secrets(settings, job, number)),
     ]

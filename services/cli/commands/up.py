@@ -31,7 +31,7 @@ def up(
     from services.platform.settings import load_settings
 
     settings = load_settings()
-    _ = infra_only or (settings.forget_secrets, settings.callback_key)  # else bot and worker would not start
+    _ = infra_only or (settings.forget_secrets, settings.callback_keys)  # else bot and worker would not start
     configure_command_logging(settings, "up")
 
     line = sys.stderr.isatty()

@@ -76,11 +76,12 @@ def check_forget_secret(settings: Settings) -> Check:
 
 def check_callback_secret(settings: Settings) -> Check:
     try:
-        _ = settings.callback_key
+        older = len(settings.callback_keys) - 1
     except SettingsError as error:
         name, _, reason = error.problems[0].partition(": ")
         return fail(name, reason, "worker, web and notifier do not start without")
-    return ok("CALLBACK_SECRET", "set" if settings.callback_secret else "not needed: all is the sandbox")
+    found = "set" if settings.callback_secret else "not needed: all is the sandbox"
+    return ok("CALLBACK_SECRET", f"{found}, {older} older taken: docs/rotation.md" if older else found)
 
 
 def check_signing(settings: Settings) -> list[Check]:

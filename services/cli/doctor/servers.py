@@ -116,7 +116,7 @@ async def check_clocks(settings: Settings) -> list[Check]:
 
 
 async def check_kie_keys(settings: Settings) -> list[Check]:
-    """Say which key a video is still awaited with, and which one may go."""
+    """Say which keys videos wait for, and which may go."""
     rows = await _rows(settings, generation_query("keys_needed"), LATE_VIDEO_S)
     needed = {row["account"]: row for row in rows or ()}
     begin = {account_name(key) for key in settings.kie_keys}

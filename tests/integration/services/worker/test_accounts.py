@@ -12,7 +12,7 @@ from services.cli.doctor.servers import check_kie_keys
 from tests.support.worker_fixture import WorkerFixture
 
 KEYS = (SecretStr("sandbox-key-1"), SecretStr("sandbox-key-2"))
-SECRET = SecretStr("of these tests alone")
+SECRET = (SecretStr("of these tests alone"),)
 
 
 async def test_a_key_without_credits_rests_and_the_other_one_makes_the_videos(

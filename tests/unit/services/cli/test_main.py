@@ -144,7 +144,8 @@ def test_doctor_asks_for_the_secret_that_people_are_remembered_under() -> None:
     assert (missing.state, missing.name) == ("fail", "FORGET_SECRET") and missing.advice
     callbacks = check_callback_secret(load_settings(bot_token=token))
     assert (callbacks.state, callbacks.name) == ("fail", "CALLBACK_SECRET")
-    assert check_callback_secret(load_settings(bot_token=token, callback_secret="c" * 16)).state == "ok"
+    two = check_callback_secret(load_settings(bot_token=token, callback_secret=f"{'c' * 16},{'b' * 16}"))
+    assert (two.state, two.found) == ("ok", "set, 1 older taken: docs/rotation.md")
     both = check_forget_secret(load_settings(bot_token=token, forget_secret="n" * 16 + "," + "o" * 16))
     assert (both.state, both.found) == ("ok", "set, 1 older kept")
 

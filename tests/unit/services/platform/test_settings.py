@@ -119,11 +119,12 @@ def test_no_secret_in_the_representation() -> None:
 
 
 def test_callbacks_have_a_secret_of_their_own_where_anybody_is_real() -> None:
-    assert load_settings().callback_key == load_settings().callback_key
+    assert load_settings().callback_keys == load_settings().callback_keys
     for real in ({"kie_api_keys": "k1"}, {"bot_token": "123456:secret-token"}):
         with pytest.raises(SettingsError, match="CALLBACK_SECRET: is not set"):
-            _ = load_settings(**real).callback_key
-        assert load_settings(callback_secret="x" * 16, **real).callback_key.get_secret_value() == "x" * 16
+            _ = load_settings(**real).callback_keys
+        keys = load_settings(callback_secret=f"{'x' * 16},{'y' * 16}", **real).callback_keys
+        assert [key.get_secret_value() for key in keys] == ["x" * 16, "y" * 16]
 
 
 def test_what_is_secret_is_in_the_table_of_who_gets_it() -> None:
