@@ -19,14 +19,15 @@ CREATE TABLE order_jobs (
     style         text   NOT NULL DEFAULT '',
     format        text   NOT NULL DEFAULT '',
     seconds       bigint NOT NULL DEFAULT 0,
-    position      bigint NOT NULL DEFAULT 0,         -- of the event that queued it: the order of the queue
+    position      bigint NOT NULL DEFAULT 0,         -- of the event that queued it
+    turn          bigint NOT NULL DEFAULT 0,         -- with it the order of the queue, which is fair between sellers
     rendering_us  bigint NOT NULL DEFAULT 0,         -- since when it is rendered, epoch microseconds
     usual_s       float8 NOT NULL DEFAULT 0,         -- how long that usually takes, as known then; 0: it was not
     floor_percent bigint NOT NULL DEFAULT 0,         -- the bar begins there: what an earlier submission had come to
     stars         bigint NOT NULL DEFAULT 0          -- what the seller gave the video; 0: nothing yet
 );
 CREATE INDEX order_jobs_order ON order_jobs (order_id, number);
-CREATE INDEX order_jobs_ahead ON order_jobs (position) WHERE state IN ('queued', 'writing', 'waiting');
+CREATE INDEX order_jobs_ahead ON order_jobs (turn, position) WHERE state IN ('queued', 'writing', 'waiting');
 
 -- What an order's message shows is in order_jobs; a payment's is read from the log, where it is from payment_links.
 CREATE TABLE status_messages (

@@ -101,6 +101,7 @@ async def _write(connection: Connection, changes: Changes) -> None:
         return
     lines = list(changes.lines.values())
     await connection.execute(query("lines_put"), *zip(*map(astuple, lines), strict=True))
+    await connection.execute(query("turns_put"), [line.job for line in lines])
     orders = {line.order_id: line.account for line in lines}
     await connection.execute(
         query("statuses_want"), "order", sorted(orders), [orders[order] for order in sorted(orders)]

@@ -312,7 +312,7 @@ class Messages(Speech):
     def _place(self, ahead: int, locale: str) -> str:
         if not ahead:
             return self._say("next in line", locale)
-        text = self._say("{videos} before it", locale)
+        text = self._say("about {videos} before it", locale)
         if ahead > AHEAD_MAX:
             text = self._say("more than {videos} before it", locale)
         return text.format(videos=videos_text(min(ahead, AHEAD_MAX)))

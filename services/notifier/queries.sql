@@ -209,7 +209,7 @@ UPDATE status_messages SET abandoned = true, last_error = $4 WHERE subject = $1 
 
 -- name: status_lines
 -- What the status messages of orders show, job by job; `lost` when a video was made and could not be handed over,
--- `ahead` of one that waits: the videos before it that nobody was asked for yet, at most 101. $1 orders
+-- `ahead` of one that waits: about how many that nobody was asked for yet have their turn before it, at most 101. $1 orders
 SELECT j.order_id, j.locale, j.style, j.format, j.seconds, coalesce(t.body ->> 'product', '') AS product,
        j.job, j.number, j.state,
        coalesce(d.state = 'failed', false) AS lost, coalesce(d.blob, '') AS blob,
@@ -217,7 +217,8 @@ SELECT j.order_id, j.locale, j.style, j.format, j.seconds, coalesce(t.body ->> '
        CASE WHEN j.state IN ('queued', 'waiting') THEN (
            SELECT count(*) FROM (
                SELECT FROM order_jobs b
-               WHERE b.state IN ('queued', 'writing', 'waiting') AND b.position < j.position LIMIT 101) AS before)
+               WHERE b.state IN ('queued', 'writing', 'waiting') AND (b.turn, b.position) < (j.turn, j.position)
+               LIMIT 101) AS before)
        ELSE 0 END AS ahead,
        (extract(epoch FROM clock_timestamp()) - j.rendering_us / 1e6)::float8 AS elapsed_s, j.usual_s, j.floor_percent,
        j.stars
@@ -267,3 +268,19 @@ RETURNING s.name, s.wanted AS version, s.wanted = s.shown AS tick, s.claims, s.a
 INSERT INTO status_messages AS s (subject, name, account)
 SELECT $1, * FROM unnest($2::text[], $3::text[])
 ON CONFLICT (subject, name) DO UPDATE SET wanted = s.wanted + 1
+
+-- name: turns_put
+-- When the turn of a new line comes, as services/generation/provider_turn.lua counts: one after its seller's last that waits, or with
+-- the first of all. $1 jobs
+WITH new AS MATERIALIZED (
+    SELECT job, account, row_number() OVER (PARTITION BY account ORDER BY position) AS nth
+    FROM order_jobs WHERE job = ANY ($1) AND turn = 0
+), last AS (
+    SELECT account, max(turn) AS turn FROM order_jobs
+    WHERE state IN ('queued', 'writing', 'waiting') AND account IN (SELECT account FROM new) GROUP BY account
+)
+UPDATE order_jobs j
+SET turn = new.nth + greatest(last.turn, (SELECT min(turn) - 1 FROM order_jobs
+                                          WHERE state IN ('queued', 'writing', 'waiting') AND turn > 0), 0)
+FROM new LEFT JOIN last USING (account)
+WHERE j.job = new.job

@@ -298,7 +298,7 @@ class Walker(Person):
                 await self.world.shop.ledger.execute(grant, key=new_id())
                 await show_balance(self.bot, self.shop, ME)  # told by the notifier
                 return "grant"
-            case "erase" if account and self._update_id > 20 and self.dice.random() < 0.5:
+            case "erase" if account and self._update_id > 20 and self.kinds and self.dice.random() < 0.5:
                 now_s = int(self.world.shop.ledger.now_us() // 1_000_000)
                 await self.press_on([*self.kinds][-1], b.MyData(do="erase", at=now_s).pack())
                 return "data erase"

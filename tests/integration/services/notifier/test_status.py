@@ -5,9 +5,13 @@ from typing import TYPE_CHECKING
 
 import asyncpg
 import pytest
+from redis.asyncio import Redis
 
 from ledger.commands import RateVideo
+from ledger.sql import load_queries
+from services.generation.provider_limits import ProviderLimits, ProviderRates
 from services.notifier.status_editor import StatusStore
+from services.platform.redis_keys import kie_made
 from tests.integration.services.notifier.conftest import NewNotifier, Notifier
 from tests.support.order_fixture import OrderFixture, PlacedOrder, Seller
 from tests.support.telegram import ScriptedTelegram, Step, refusal
@@ -217,7 +221,7 @@ async def test_a_place_in_the_queue_and_a_tick_that_is_lost(
     _, order = await placed(studio, telegram)
     notifier = new_notifier()
     await notifier.run()
-    assert status_text(telegram, order).endswith("⏳ in the queue, 2 videos before it")
+    assert status_text(telegram, order).endswith("⏳ in the queue, about 1 video before it")
     await studio.start(first.jobs[0])
     await studio.submit(first.jobs[0])
     await notifier.follow()
@@ -225,10 +229,36 @@ async def test_a_place_in_the_queue_and_a_tick_that_is_lost(
     taken = await StatusStore(pool, "order", lease_s=60).claim(9)  # by one that dies
     assert {status.name: status.tick for status in taken} == {first.order_id: False, order.order_id: True}
     await notifier.edit()
-    assert "2 videos before it" in status_text(telegram, order)
+    assert "about 1 video before it" in status_text(telegram, order)
     await make_due(pool)  # the leases end
     await notifier.edit()
-    assert status_text(telegram, order).endswith("⏳ in the queue, 1 video before it")
+    assert status_text(telegram, order).endswith("⏳ in the queue, next in line")
+
+
+async def test_a_place_is_that_of_the_turns_that_workers_get(
+    studio: OrderFixture, notifier: Notifier, pool: "Pool", redis: Redis
+) -> None:
+    """Whoever has ordered five does not keep others waiting for all of them; equal turns fall as they may."""
+    orders = [await studio.order(await studio.seller(), jobs) for jobs in (5, 1, 3, 2)]
+    await notifier.follow()
+    rows = await pool.fetch(load_queries("services.notifier")("status_lines"), [o.order_id for o in orders])
+    told = {row["job"]: row["ahead"] for row in rows}
+    assert sorted(told.values()) == [*range(11)]
+    limits = ProviderLimits(redis, ProviderRates(creations=1, per_s=60, in_flight_max=99, forget_s=60))
+    assert (await limits.turn("busy", "nobody", ["k1"])).account
+    waiting = {job: order.order_id for order in orders for job in order.jobs}
+    for job, seller in waiting.items():
+        assert not (await limits.turn(job, seller, ["k1"])).account
+    came: list[str] = []
+    while waiting:
+        await redis.delete(kie_made("k1"))
+        turns = [(job, await limits.turn(job, seller, ["k1"])) for job, seller in waiting.items()]
+        (job,) = [job for job, turn in turns if turn.account]
+        came.append(job)
+        del waiting[job]
+    assert all(abs(at - told[job]) < len(orders) for at, job in enumerate(came)), (came, told)
+    alone = orders[1].jobs[0]
+    assert told[alone] == 1 and came.index(alone) < 4, "not behind all five"
 
 
 async def test_a_rating_stands_on_the_card_and_takes_its_buttons_away(

@@ -170,8 +170,8 @@ def test_the_status_of_fifty_lost_videos_stays_within_telegrams_limit(messages: 
     ("line", "said"),
     [
         (StatusLine("j", 1, "queued"), "⏳ in the queue, next in line"),
-        (StatusLine("j", 1, "queued", ahead=1), "⏳ in the queue, 1 video before it"),
-        (StatusLine("j", 1, "waiting", ahead=3), "⏳ the script is ready, in the queue, 3 videos before it"),
+        (StatusLine("j", 1, "queued", ahead=1), "⏳ in the queue, about 1 video before it"),
+        (StatusLine("j", 1, "waiting", ahead=3), "script is ready, in the queue, about 3 videos before it"),
         (StatusLine("j", 1, "waiting", ahead=101), "in the queue, more than 100 videos before it"),
         (StatusLine("j", 1, "writing"), "✍️ writing the script"),
         (StatusLine("j", 1, "rendering", elapsed_s=9), "🎬 rendering the video"),
