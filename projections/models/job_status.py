@@ -212,6 +212,7 @@ JOB_STATUS = OnePerStream(
     JOB,
     indexes=(
         "(account, queued_at_us DESC)",
+        "(queued_at_us, job)",  # the newest of all
         "(order_id)",
         # Late results of jobs that failed with a task: few, and only the newest.
         "(ended_at_us, job) WHERE state = 'failed' AND NOT gifted AND task <> ''",

@@ -44,7 +44,7 @@ class ErrorStats(msgspec.Struct, frozen=True, gc=False):
     `submissions_failed` counts failed calls to the provider, `jobs_failed` failed jobs: a job whose last
     submission failed counts in both. `code` and `ref` (of the outside's sentence) are the newest failure's,
     at `last_at_us` (epoch microseconds). A job that failed before it was submitted counts for the model it
-    was ordered from.
+    was ordered from. `refunded` are the credits that went back for the failed jobs.
     """
 
     bucket: str
@@ -57,12 +57,14 @@ class ErrorStats(msgspec.Struct, frozen=True, gc=False):
     ref: str = ""
     last_at_us: int = 0
     position: int = 0
+    refunded: int = 0
 
 
 class Failed(msgspec.Struct, frozen=True, gc=False):
     model: str
     failure: job.Failure
     ended: bool
+    refunded: int = 0
 
 
 def spread_failure(
@@ -73,7 +75,8 @@ def spread_failure(
         case job.SubmissionFailed():
             failed = Failed(model_of(earlier, event.submission), event.failure, False)
         case job.JobFailed():
-            failed = Failed(model_of(earlier, event.failure.attempt), event.failure, True)
+            price = sum(e.price for e in earlier if isinstance(e, job.JobQueued))
+            failed = Failed(model_of(earlier, event.failure.attempt), event.failure, True, price)
         case _:
             return
     hour = hour_name(recorded.recorded_at_us)
@@ -94,6 +97,7 @@ def evolve_bucket(row: ErrorStats | None, recorded: Recorded, failed: Failed) ->
         ref=failure.ref,
         last_at_us=at_us,
         position=recorded.position,
+        refunded=row.refunded + failed.refunded,
     )
 
 
@@ -132,6 +136,13 @@ class Money(msgspec.Struct, frozen=True, gc=False):
     returned_minor: int = 0
 
 
+class Charged(msgspec.Struct, frozen=True, gc=False):
+    """What the provider charged for a task, as in SubmissionFailed."""
+
+    milli: int | None
+    video: bool
+
+
 class Made(msgspec.Struct, frozen=True, gc=False):
     """Videos made by one model, gifts included: what the provider charges for."""
 
@@ -146,7 +157,8 @@ class Day(msgspec.Struct, frozen=True, gc=False):
     `jobs` the videos asked for, requeued ones included. A job ends in `videos` or `failures`; `gifts` came
     after a failure. Credits are whole: `granted` all that came in, of which `sold` for money; charged,
     refunded, revoked (less restored), expired. `money` is of credited payments; flagged money is none until
-    settled.
+    settled. `cost_milli` is what the provider said that it charged, in thousandths of its credits; it has not
+    said so of `untold` videos.
     """
 
     day: str
@@ -165,9 +177,11 @@ class Day(msgspec.Struct, frozen=True, gc=False):
     money: tuple[Money, ...] = ()
     made: tuple[Made, ...] = ()
     position: int = 0
+    cost_milli: int = 0
+    untold: int = 0
 
 
-Counted = Event | Made | Money
+Counted = Event | Made | Money | Charged
 
 
 def spread_day(recorded: Recorded, event: Event, earlier: Sequence[Event]) -> Iterable[tuple[str, Counted]]:
@@ -177,6 +191,9 @@ def spread_day(recorded: Recorded, event: Event, earlier: Sequence[Event]) -> It
     match event:
         case job.JobSucceeded() | job.VideoGifted():
             yield day, Made(model_of(earlier, event.submission), 1)
+            yield day, Charged(event.charged_milli, video=True)
+        case job.SubmissionFailed():
+            yield day, Charged(event.charged_milli, video=False)
         case payment.PaymentSucceeded():
             yield day, Money(event.currency, _is_test(earlier), received_minor=event.amount_minor)
         case payment.PaymentRefunded():
@@ -209,6 +226,9 @@ def evolve_day(row: Day | None, recorded: Recorded, counted: Counted) -> Day:
             return replace(row, position=position, videos=row.videos + 1)
         case Made():
             return replace(row, position=position, made=_with_made(row.made, counted))
+        case Charged():
+            untold = row.untold + (counted.video and counted.milli is None)
+            return replace(row, cost_milli=row.cost_milli + (counted.milli or 0), untold=untold)
         case job.JobFailed():
             return replace(row, position=position, failures=row.failures + 1)
         case job.VideoGifted():
@@ -257,7 +277,12 @@ DAILY = ManyRows(
     Day,
     evolve_day,
     names_of(
-        account.AccountOpened, *get_args(account.CreditEvent), job.JobQueued, job.JobFailed, *_FROM_EARLIER
+        account.AccountOpened,
+        *get_args(account.CreditEvent),
+        job.JobQueued,
+        job.JobFailed,
+        job.SubmissionFailed,
+        *_FROM_EARLIER,
     ),
     spread_day,
     depends=lambda _, event: isinstance(event, _FROM_EARLIER),

@@ -8,6 +8,7 @@ backups/
     files.jsonl            path, size, time and SHA-256 of each of them
   wal/                     every WAL file since the first backup, compressed: the way to moments in between
   archive_wal.sh, fetch_wal.sh
+  checked.json             what `neurocards backup check` found last
   lock
 
 A backup that is not whole has a dot before its name, and counts as none.

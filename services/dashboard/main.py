@@ -1,6 +1,5 @@
 """`neurocards serve dashboard`: pages for owners, operators and auditors."""
 
-from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from importlib.resources import files
 from typing import Final
@@ -8,10 +7,11 @@ from typing import Final
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
+from services.dashboard.live import HINTS, Hints
 from services.dashboard.pages import ROUTES
 from services.dashboard.render import Renderer
 from services.dashboard.routes import Route
-from services.dashboard.visit import Context, User, Visit
+from services.dashboard.visit import Authenticate, Context, Visit
 from services.platform.database import reading_pool
 from services.platform.errors import StartError
 from services.platform.health import address_of
@@ -23,8 +23,6 @@ from services.platform.settings import Settings
 
 BODY_BYTES_MAX: Final = 64 * 1024
 CONNECTIONS_MAX: Final = 256
-Authenticate = Callable[[web.Request], Awaitable[User | None]]
-"""Who asks; None: nobody that we know."""
 
 
 async def serve(settings: Settings) -> None:
@@ -58,6 +56,8 @@ def build_app(context: Context, authenticate: Authenticate) -> web.Application:
     app = web.Application(client_max_size=BODY_BYTES_MAX)
     for route in context.routes:
         app.router.add_route(route.method, route.path, _guarded(route, context, authenticate))
+    app[HINTS] = hints = Hints(context.pool, authenticate)
+    app.on_shutdown.append(lambda _: hints.close())
     app.router.add_static("/static/", str(files("services.dashboard") / "static"))
     return app
 

@@ -27,3 +27,93 @@ FROM events WHERE position BETWEEN $1 AND $2 AND ($3::text[] IS NULL OR type = A
 SELECT CASE WHEN $1::bigint IS NULL THEN 1 ELSE audit.position_at(audit.to_time($1 - 1)) + 1 END AS first,
        CASE WHEN $2::bigint IS NULL THEN head ELSE audit.position_at(audit.to_time($2 - 1)) END AS last, head
 FROM (SELECT coalesce((SELECT position FROM events ORDER BY position DESC LIMIT 1), 0) AS head) AS h
+
+-- name: attention
+-- What may hold people back, as the database has it; counts end at 500. $1 classes of failure that park a job
+SELECT t.now_us,
+       (SELECT count(*) FROM (SELECT FROM open_jobs WHERE deadline_at_us < t.now_us - 120000000 LIMIT 500) AS o) AS overdue,
+       (SELECT min(deadline_at_us) FROM open_jobs) AS deadline_at_us,
+       (SELECT count(*) FROM (SELECT FROM job_status WHERE state = 'failed' AND requeued_as = '' AND NOT dropped AND NOT gifted
+                                AND failure_class = ANY ($1::text[]) LIMIT 500) AS d) AS dead_letters,
+       (extract(epoch FROM v.ended_at) * 1000000)::bigint AS verified_at_us, v.position AS verified, v.problems::text AS problems,
+       EXISTS (SELECT FROM checkpoints) AS signed,
+       EXISTS (SELECT FROM note_deliveries) AS notes_go,
+       (SELECT min(since_us) FROM (
+            SELECT (extract(epoch FROM coalesce(max(sent_at), min(owed_at))) * 1000000)::bigint AS since_us
+            FROM (SELECT kind, number, sent_at, owed_at FROM note_deliveries ORDER BY number DESC LIMIT 100) AS newest
+            GROUP BY kind HAVING (array_agg(sent_at IS NULL ORDER BY number DESC))[1]) AS owed) AS note_owed_at_us,
+       (extract(epoch FROM w.last_archived_time) * 1000000)::bigint AS archived_at_us,
+       (extract(epoch FROM w.last_failed_time) * 1000000)::bigint AS archive_failed_at_us
+FROM (SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS now_us) AS t, verification AS v, pg_stat_archiver AS w
+
+-- name: alerts
+-- What maintenance has found for the owner, since when
+SELECT cause, detail, (extract(epoch FROM changed_at) * 1000000)::bigint AS changed_at_us FROM owner_alerts WHERE present
+
+-- name: read_models
+-- Every version of every in-order reader: its place, when it moved, and when the event after it was recorded
+SELECT c.name, c.version, c.active, c.position, (extract(epoch FROM c.updated_at) * 1000000)::bigint AS moved_at_us,
+       e.recorded_at_us AS next_at_us, h.position AS head
+FROM cursors c
+LEFT JOIN events e ON e.position = c.position + 1
+LEFT JOIN (SELECT position FROM events ORDER BY position DESC LIMIT 1) AS h ON true
+ORDER BY c.name, c.version DESC
+
+-- name: video_times
+-- Of each of some days the newest jobs that ended: how many brought a video, and in µs from order to video the median and 95th
+-- percentile. $1 when the days begin, epoch µs, $2 so many jobs at most
+SELECT day, count(us) AS videos, percentile_disc(ARRAY[0.5, 0.95]) WITHIN GROUP (ORDER BY us) AS percentiles
+FROM unnest($1::bigint[]) AS day
+LEFT JOIN LATERAL (SELECT CASE outcome WHEN 'succeeded' THEN ended_at_us - queued_at_us END AS us FROM job_times
+                   WHERE ended_at_us >= day AND ended_at_us < day + 86400000000 ORDER BY ended_at_us DESC LIMIT $2) AS jobs ON true
+GROUP BY day
+
+-- name: heat
+-- Failures by class, model and span of time, of the newest rows. $1 from, epoch µs, a whole hour; $2 a span, µs; $3 so many rows
+SELECT error_class, model, (hour_at_us - $1) / $2 AS span, sum(jobs_failed)::bigint AS jobs,
+       sum(submissions_failed)::bigint AS submissions, sum(refunded)::bigint AS refunded, max(last_at_us) AS last_at_us,
+       (array_agg(code ORDER BY last_at_us DESC))[1] AS code, (array_agg(ref ORDER BY last_at_us DESC))[1] AS ref, count(*) AS read
+FROM (SELECT * FROM error_stats WHERE hour_at_us >= $1 ORDER BY hour_at_us DESC LIMIT $3) AS newest
+GROUP BY error_class, model, span
+
+-- name: causes
+-- Failed jobs that nobody made again or dropped, by cause, of each class the newest. $1 classes; $2 from, epoch µs; $3 so many
+SELECT j.failure_class, j.failure_code, count(*) AS jobs, count(DISTINCT j.account) AS people, sum(j.price)::bigint AS refunded,
+       min(j.ended_at_us) AS first_at_us, max(j.ended_at_us) AS last_at_us, max(j.n) AS read,
+       (array_agg(j.job ORDER BY j.ended_at_us DESC))[1:3] AS samples,
+       (array_agg(j.failure_ref ORDER BY j.ended_at_us DESC))[1] AS ref,
+       left(encode(sha256(convert_to(j.failure_class || ' ' || j.failure_code, 'UTF8')), 'hex'), 8) AS "group"
+FROM unnest($1::text[]) AS class
+CROSS JOIN LATERAL (
+    SELECT *, row_number() OVER () AS n FROM (
+        SELECT * FROM job_status WHERE state = 'failed' AND requeued_as = '' AND NOT dropped AND failure_class = class
+          AND ended_at_us >= $2 ORDER BY ended_at_us DESC LIMIT $3) AS newest) AS j
+GROUP BY j.failure_class, j.failure_code ORDER BY jobs DESC, last_at_us DESC, 1, 2
+
+-- name: words
+-- What companies said, where it is still kept. $1 references
+SELECT ref, words FROM outside_words WHERE ref = ANY ($1::text[])
+
+-- name: jobs_window
+-- Jobs before a place, the newest first. $1 when the place's was queued and $2 its name; $3 queued from and $4 before, epoch µs;
+-- $5 so many; $6 of an account
+SELECT job, account, model, style, state, price, queued_at_us, ended_at_us, failure_class, failure_code, submissions, gifted, stars
+FROM job_status WHERE {of} (queued_at_us, job) < ($1, $2) AND queued_at_us >= $3 AND queued_at_us < $4
+ORDER BY queued_at_us DESC, job DESC LIMIT $5
+
+-- name: jobs_open
+-- Unfinished jobs, the oldest first. $1 so many
+SELECT s.job, s.account, s.model, s.style, s.state, s.price, s.queued_at_us, s.ended_at_us, s.failure_class, s.failure_code,
+       s.submissions, s.gifted, s.stars
+FROM (SELECT job FROM open_jobs ORDER BY deadline_at_us LIMIT $1) AS o JOIN job_status s USING (job)
+ORDER BY s.queued_at_us, s.job
+
+-- name: job_row
+-- One job as the read model has it, its place in the log's end, and whether its message may have come twice. $1 job
+SELECT s.*, (SELECT sum(unknown_sends) FROM deliveries d WHERE d.job = s.job) AS unknown_sends FROM job_status s WHERE s.job = $1
+
+-- name: topics
+-- How far everything is that pages show
+SELECT name AS topic, position FROM cursors WHERE active
+UNION ALL (SELECT 'log', position FROM events ORDER BY position DESC LIMIT 1)
+UNION ALL (SELECT 'models', number FROM model_changes ORDER BY number DESC LIMIT 1)

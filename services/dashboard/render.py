@@ -65,6 +65,7 @@ class Renderer:
             {
                 "locale": locale,
                 "now_us": self._now_us,
+                "count": lambda value, events: Figure(value, of=events),
                 "navigation": [(path, texts.gettext(name)) for path, name in NAVIGATION],
                 "roles": {role: texts.gettext(name) for role, name in ROLES.items()},
             }
@@ -77,6 +78,7 @@ class Renderer:
                 "when": words.when,
                 "age": words.age,
                 "seconds": words.seconds,
+                "hour": lambda time_us: datetime.fromtimestamp(time_us / 1e6, UTC).strftime("%H"),
                 "position": position_link,
                 "stream": stream_link,
                 "account": account_link,
@@ -132,7 +134,7 @@ class Words:
         if href := figure.href():
             return Markup('<a class="n" href="{}">{}</a>').format(href, text)
         age = "" if figure.at_us is None else ", " + self.age(figure.at_us)
-        said = self._texts.gettext("source: %s") % figure.source + age
+        said = self._texts.gettext("source: %s") % self._texts.gettext(figure.source) + age
         return Markup('<span class="n" title="{}">{}</span>').format(said, text)
 
     def when(self, time_us: int | None) -> Markup:

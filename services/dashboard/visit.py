@@ -1,6 +1,6 @@
 """Authenticated request: its arguments, its user, and how it is answered."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +29,10 @@ class User(msgspec.Struct, frozen=True):
     @property
     def actor(self) -> str:
         return f"user:{self.id}"
+
+
+Authenticate = Callable[[web.Request], Awaitable[User | None]]
+"""Who asks; None: nobody that we know."""
 
 
 @dataclass(frozen=True)

@@ -395,8 +395,8 @@ WHERE i.recorded_at_us <= (extract(epoch FROM clock_timestamp() - make_interval(
 ORDER BY i.recorded_at_us
 
 -- name: verification_end
--- It was verified, and what is wrong. $1 how many of each kind
-UPDATE verification SET ended_at = clock_timestamp(), problems = $1::text::jsonb
+-- It was verified, and what is wrong. $1 how many of each kind, $2 up to which position
+UPDATE verification SET ended_at = clock_timestamp(), problems = $1::text::jsonb, position = $2
 
 -- name: watch_summary
 -- What is not final: how many payments, how many refunds, and when the oldest refund was begun, epoch seconds

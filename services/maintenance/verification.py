@@ -140,7 +140,8 @@ class Verification:
         last = (now_s, cpu_s) if whole else (seen.whole_at_s, seen.whole_cpu_s)
         self._memory.keep(Verified(now_s, *last, head.position, head.hash.hex(), problems, stored, kept))
         try:
-            await self._pool.execute(query("verification_end"), msgspec.json.encode(problems).decode())
+            told = msgspec.json.encode(problems).decode()
+            await self._pool.execute(query("verification_end"), told, head.position)
         except (asyncpg.SyntaxOrAccessError, asyncpg.FeatureNotSupportedError) as error:
             logger.error("verification_not_told", reason=str(error))
 

@@ -122,6 +122,7 @@ CREATE TRIGGER model_changes_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON 
 CREATE TABLE verification (
     one         boolean     NOT NULL PRIMARY KEY DEFAULT true CHECK (one),
     ended_at    timestamptz,
+    position    bigint      NOT NULL DEFAULT 0,       -- up to there
     problems    jsonb       NOT NULL DEFAULT '{}'     -- kind → how many, since it was verified from its start
 );
 INSERT INTO verification DEFAULT VALUES;

@@ -10,7 +10,7 @@ from projections.models.statistics import DAILY, HOUR_US, Day, Money, day_name, 
 from services.generation.catalogue import Catalogue
 
 if TYPE_CHECKING:
-    from ledger.postgres import Pool
+    from ledger.postgres import Pool, Reader
 
 
 query = load_queries("services.operations")
@@ -62,7 +62,7 @@ async def styles(pool: "Pool", within: Range) -> list[dict[str, Any]]:
     return [dict(row) for row in rows]
 
 
-async def days(pool: "Pool", within: Range) -> list[Day]:
+async def days(pool: "Reader", within: Range) -> list[Day]:
     first, last = day_name(within.begin_us), day_name(within.end_us - 1)
     sql = query("stats_daily").format(columns=", ".join(DAILY.columns))
     return [DAILY.from_columns(row) for row in await pool.fetch(sql, first, last)]

@@ -215,15 +215,16 @@ class Event(msgspec.Struct, frozen=True):
     type: str
 
 
-async def stream_status(redis: Redis, pool: Pool, *, lease_s: float) -> Status:
+async def stream_status(redis: Redis | None, pool: Pool, *, lease_s: float) -> Status:
     """Inspect everything, Redis first: the log must hold what it holds.
 
-    What Postgres alone can tell, when Redis does not answer in time. `lease_s` is the workers' setting.
+    What Postgres alone can tell, when Redis does not answer in time or is None. `lease_s` is the workers'
+    setting.
     """
-    found, reason = None, None
+    found, reason = None, "REDIS_URL is not set" if redis is None else None
     try:
         async with asyncio.timeout(REDIS_S):
-            found = await look(redis, lease_s)
+            found = await look(redis, lease_s) if redis is not None else None
     except RedisError as error:
         reason = explain(error) or repr(error)
     except TimeoutError:

@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
+from redis.asyncio import Redis
 
 from ledger.log.ledger import Ledger
 from ledger.postgres import Pool
@@ -20,7 +21,13 @@ Client = TestClient[web.Request, web.Application]
 
 @asynccontextmanager
 async def open_pages(
-    pool: Pool, ledger: Ledger, settings: Settings, *, role: Role = Role.owner, locale: str = "en"
+    pool: Pool,
+    ledger: Ledger,
+    settings: Settings,
+    *,
+    role: Role = Role.owner,
+    locale: str = "en",
+    redis: Redis | None = None,
 ) -> AsyncIterator[Client]:
     """A client of the dashboard, let in as somebody of this role."""
     user = User("0" * 24, "olga", role, locale)
@@ -28,7 +35,7 @@ async def open_pages(
     async def authenticate(_: web.Request) -> User:
         return user
 
-    context = Context(settings, pool, ledger, None, Renderer(), ROUTES)
+    context = Context(settings, pool, ledger, redis, Renderer(), ROUTES)
     async with TestClient(TestServer(build_app(context, authenticate))) as client:
         yield client
 

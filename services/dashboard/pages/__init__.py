@@ -2,8 +2,16 @@
 
 from typing import Final
 
-from services.dashboard.pages import events
+from services.dashboard import live
+from services.dashboard.pages import errors, events, home, jobs, machinery
 from services.dashboard.routes import Route
 
-ROUTES: Final[tuple[Route, ...]] = (*events.ROUTES,)
+ROUTES: Final[tuple[Route, ...]] = (
+    *home.ROUTES,
+    *errors.ROUTES,
+    *jobs.ROUTES,
+    *events.ROUTES,
+    *machinery.ROUTES,
+    *live.ROUTES,
+)
 """Every route of the dashboard but the static files."""

@@ -15,17 +15,20 @@ function draw(place) {
   const ink = style.getPropertyValue("--soft").trim(), line = style.getPropertyValue("--line").trim();
   const axis = {stroke: ink, grid: {stroke: line, width: 1}, ticks: {stroke: line}};
   new uPlot({
-    width: place.clientWidth, height: 200, axes: [axis, axis],
+    width: place.parentElement.clientWidth, height: 200, axes: [axis, axis],
     series: [{}, ...names.slice(1).map((label, n) => ({label, stroke: colors[n % colors.length], width: 2}))],
   }, columns.map(column => order.map(n => column[n])), place);
 }
 
-// <main data-live="/live">: elements with data-topic are fetched again when the server says that their topic changed.
+// <main data-live="/live">: what has the topic in its data-topic is fetched again when the server says that it changed,
+// and everything after a connection that was lost.
 function listen(url) {
   const source = new EventSource(url);
-  const again = topic => document.querySelectorAll(`[hx-trigger~="${topic}"]`).forEach(part => htmx.trigger(part, topic));
-  source.onmessage = event => again(event.data);
-  source.onopen = () => document.querySelectorAll("[hx-get]").forEach(part => htmx.trigger(part, "changed"));
+  const again = topic => document.querySelectorAll(`[data-topic${topic && `~="${topic}"`}]`).forEach(part => htmx.trigger(part, "again"));
+  let lost = false;
+  source.onmessage = event => event.data && again(event.data);
+  source.onerror = () => lost = true;
+  source.onopen = () => { if (lost) again(""); lost = false; };
   return source;
 }
 
@@ -39,6 +42,7 @@ document.addEventListener("DOMContentLoaded", () => {
     const on = pause.getAttribute("aria-pressed") === "true";
     pause.setAttribute("aria-pressed", String(!on));
     if (on) source = listen(live.dataset.live); else source.close();
+    if (on) document.querySelectorAll("[data-topic]").forEach(part => htmx.trigger(part, "again"));
   });
 });
 document.addEventListener("htmx:afterSwap", event => event.target.querySelectorAll(".chart").forEach(draw));

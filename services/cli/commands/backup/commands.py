@@ -77,12 +77,14 @@ def check(
     """Read every byte of the backups and the WAL; 3 when something is damaged."""
     import asyncio
 
+    from services.backup.check import note
     from services.cli.commands.backup.actions import check_all, check_row
 
     settings, repository = _repository("backup check")
     newest = repository.find(label)
     backups = [newest] if label else repository.backups()
     checked = asyncio.run(check_all(settings, repository, backups, deep=deep))
+    note(repository, checked)
     emit([check_row(one) for one in checked], output)
     if any(one.problems for one in checked):
         raise typer.Exit(ExitCode.INTEGRITY)

@@ -166,7 +166,7 @@ def test_errors_count_for_the_model_that_made_them() -> None:
     )
     assert rows[f"{hour} second transient"] == ErrorStats(
         f"{hour} second transient", HOUR_US, "second", "transient", 1, 1, "501", "still-busy",
-        HOUR_US + 4_000_000, 10,
+        HOUR_US + 4_000_000, 10, refunded=1,
     )  # fmt: skip
     assert rows[f"{hour} seedance timeout"].jobs_failed == 1 and len(rows) == 3
 

@@ -1,0 +1,93 @@
+"""`/errors`: failures by class, model and hour, and by cause, with the newest sentences."""
+
+import time
+from collections.abc import Iterable
+from typing import Any, Final
+
+import asyncpg
+from aiohttp import web
+
+from ledger.sql import load_queries
+from projections.models.statistics import HOUR_US, hour_of
+from services.dashboard.figures import Figure, Filter
+from services.dashboard.routes import Role, Route
+from services.dashboard.visit import Visit
+from services.generation.error_classes import POLICIES
+
+query = load_queries("services.dashboard")
+
+HOURS: Final = {"24": 24, "72": 72}
+COLUMNS: Final = 24
+ROWS: Final = 700
+"""Of error_stats, at most."""
+SAMPLE: Final = 80
+"""Failed jobs of one class that are grouped, at most."""
+COUNTED: Final = {"jobs": "JobFailed", "submissions": "SubmissionFailed"}
+STEPS: Final = 4
+
+
+async def words_of(visit: Visit, refs: Iterable[str]) -> dict[str, str] | None:
+    """Sentences of companies by their references; None: not for this person, or not for this login."""
+    if visit.user.role < Role.operator:
+        return None
+    try:
+        rows = await visit.pool.fetch(query("words"), [ref for ref in dict.fromkeys(refs) if ref])
+    except asyncpg.InsufficientPrivilegeError:
+        return None
+    return {row["ref"]: row["words"].partition("\n")[0] for row in rows}
+
+
+async def errors(visit: Visit) -> web.Response:
+    hours = HOURS[visit.choice("hours", HOURS, "24") or "24"]
+    counted = visit.choice("count", COUNTED, "jobs") or "jobs"
+    span_us = hours // COLUMNS * HOUR_US
+    begin_us = hour_of(time.time_ns() // 1000) + HOUR_US - hours * HOUR_US
+    async with visit.pool.acquire() as reader, reader.transaction(isolation="repeatable_read", readonly=True):
+        cells = await reader.fetch(query("heat"), begin_us, span_us, ROWS)
+        groups = await reader.fetch(query("causes"), list(POLICIES), begin_us, SAMPLE)
+        readers = await reader.fetch(query("read_models"))
+    place = next(r for r in readers if r["name"] == "error_stats" and r["active"])
+    words = await words_of(visit, [*(cell["ref"] for cell in cells), *(group["ref"] for group in groups)])
+    return await visit.render(
+        "errors.html",
+        hours=hours, counted=counted, begin_us=begin_us, span_us=span_us, columns=COLUMNS,
+        lines=_lines(cells, counted), totals=_totals(cells, counted, begin_us, place["position"]),
+        cut=sum(cell["read"] for cell in cells) >= ROWS, place=place, sample=SAMPLE,
+        groups=groups, words=words, parks={name for name, policy in POLICIES.items() if policy.parks},
+        topics="error_stats job_status",
+    )  # fmt: skip
+
+
+def _lines(cells: list[asyncpg.Record], counted: str) -> list[dict[str, Any]]:
+    """Lines by class and model, the most first: counts by column with a shade up to STEPS, newest words."""
+    lines: dict[tuple[str, str], dict[str, Any]] = {}
+    most = max((cell[counted] for cell in cells), default=0)
+    for cell in cells:
+        key = cell["error_class"], cell["model"]
+        new = {"counts": {}, "sum": 0, "refunded": 0, "last_at_us": 0, "code": "", "ref": ""}
+        line = lines.setdefault(key, {"error_class": key[0], "model": key[1], **new})
+        if number := cell[counted]:
+            line["counts"][cell["span"]] = number, -(-STEPS * number // most)
+        line["sum"] += number
+        line["refunded"] += cell["refunded"]
+        if cell["last_at_us"] > line["last_at_us"]:
+            line |= {name: cell[name] for name in ("last_at_us", "code", "ref")}
+    return sorted(lines.values(), key=lambda line: (-line["sum"], line["error_class"], line["model"]))
+
+
+def _totals(cells: list[asyncpg.Record], counted: str, begin_us: int, position: int) -> dict[str, Figure]:
+    """Sums by class over all models: functions of the log."""
+
+    def of(name: str) -> Filter:
+        only = (("failure.error_class", name),)
+        return Filter((COUNTED[counted],), since_us=begin_us, position=position, where=only)
+
+    sums: dict[str, int] = {}
+    for cell in cells:
+        sums[cell["error_class"]] = sums.get(cell["error_class"], 0) + cell[counted]
+    return {
+        name: Figure(number, of=of(name)) for name, number in sorted(sums.items(), key=lambda one: -one[1])
+    }
+
+
+ROUTES = (Route("GET", "/errors", errors),)

@@ -1,0 +1,200 @@
+"""`/`: what needs attention, then today beside yesterday and the same weekday.
+
+Days are the read model `daily`'s, in UTC; each figure leads to its events up to that model's position.
+"""
+
+import asyncio
+import shutil
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from aiohttp import web
+from redis.exceptions import RedisError
+
+from ledger.sql import load_queries
+from projections.models.statistics import DAY_US, Day, day_name
+from services.dashboard.attention import Known, causes
+from services.dashboard.figures import Figure, Filter, Unit
+from services.dashboard.routes import Route
+from services.dashboard.visit import Visit
+from services.generation.catalogue import load_catalogue
+from services.generation.error_classes import POLICIES
+from services.generation.provider_limits import ProviderAccount, ProviderRates, look
+from services.operations.models import model_rows
+from services.operations.statistics import Range, days
+from services.platform.catalogues import N_
+from services.platform.errors import explain
+
+query = load_queries("services.dashboard")
+
+PARKED: Final = tuple(name for name, policy in POLICIES.items() if policy.parks)
+SHOWN_DAYS: Final = 14
+COST_DAYS: Final = 7
+BESIDE: Final = (0, 1, 7)
+"""Today, yesterday, the same weekday."""
+TIMED_JOBS: Final = 400
+REDIS_S: Final = 1.0
+
+
+class Tile(NamedTuple):
+    """Title (msgid), figures of the days BESIDE or one, and address."""
+
+    title: str
+    figures: list[Figure]
+    href: str
+
+
+async def accounts_of(visit: Visit) -> tuple[list[ProviderAccount] | None, int, str | None]:
+    """Provider accounts, submissions that wait for a turn, and why Redis is silent."""
+    if visit.context.redis is None:
+        return None, 0, "no REDIS_URL"
+    try:
+        async with asyncio.timeout(REDIS_S):
+            return *await look(visit.context.redis, ProviderRates().per_s), None
+    except TimeoutError:
+        return None, 0, f"no answer within {REDIS_S:g} s"
+    except (RedisError, OSError) as error:
+        return None, 0, explain(error) or repr(error)
+
+
+async def home(visit: Visit) -> web.Response:
+    accounts, _, redis = await accounts_of(visit)
+    async with visit.pool.acquire() as reader, reader.transaction(isolation="repeatable_read", readonly=True):
+        row = await reader.fetchrow(query("attention"), PARKED)
+        assert row is not None
+        now_us = row["now_us"]
+        today_us = now_us - now_us % DAY_US
+        begin_us = today_us - (SHOWN_DAYS - 1) * DAY_US
+        found = {day.day: day for day in await days(reader, Range(begin_us, now_us + 1))}
+        timed = await reader.fetch(
+            query("video_times"), [today_us - ago * DAY_US for ago in BESIDE], TIMED_JOBS
+        )
+        readers = await reader.fetch(query("read_models"))
+        alerts = await reader.fetch(query("alerts"))
+    settings = visit.context.settings
+    known = Known(
+        row, readers, await model_rows(visit.pool), alerts, accounts, redis,
+        (await visit.context.ledger.read.sales()).closed(now_us),
+        await asyncio.to_thread(_free_bytes, settings.data_dir),
+        min(model.provider_credits for model in load_catalogue().models if model.enabled),
+        settings.verify_every_seconds > 0,
+    )  # fmt: skip
+    daily = next(r for r in readers if r["name"] == "daily" and r["active"])
+    history = [
+        found.get(name) or Day(name) for name in (day_name(today_us - n * DAY_US) for n in range(SHOWN_DAYS))
+    ]
+    board = Board(history, today_us, daily["position"], daily["next_at_us"] or now_us)
+    tiles = [*board.tiles(timed), *board.provider(accounts, now_us)]
+    return await visit.render(
+        "home.html",
+        causes=causes(known),
+        tiles=tiles,
+        board=board,
+        verified=row,
+        topics="log daily job_times models",
+    )
+
+
+class Counted(NamedTuple):
+    """Tile of a field of `Day`: `measure` of these events."""
+
+    title: str
+    field: str
+    href: str
+    types: tuple[str, ...]
+    measure: str = "count"
+    unit: Unit = "count"
+    where: tuple[tuple[str, str], ...] = ()
+
+
+_COST: Final = ("JobSucceeded", "VideoGifted", "SubmissionFailed")
+_FIRST: Final = (("number", "1"), ("requeue_of", ""))
+_COUNTED: Final = (
+    Counted(N_("Registrations"), "registrations", "/people", ("AccountOpened",)),
+    Counted(N_("Orders"), "orders", "/jobs", ("JobQueued",), where=_FIRST),
+    Counted(N_("Videos"), "videos", "/jobs?state=succeeded", ("JobSucceeded",)),
+    Counted(N_("Failed jobs"), "failures", "/errors", ("JobFailed",)),
+    Counted(N_("Credits refunded"), "refunded", "/errors", ("CreditsRefunded",), "amount", "credits"),
+    Counted(N_("Provider cost, its credits"), "cost_milli", "/money", _COST, "cost", "milli"),
+)
+
+
+class Board(NamedTuple):
+    """Tiles of days, `history` the newest first. `position`: up to there they count; all until `at_us`."""
+
+    history: list[Day]
+    today_us: int
+    position: int
+    at_us: int
+
+    def events(self, ago: int, *types: str, where: tuple[tuple[str, str], ...] = ()) -> Filter:
+        """Events of one day."""
+        begin_us = self.today_us - ago * DAY_US
+        return Filter(
+            types, since_us=begin_us, until_us=begin_us + DAY_US, position=self.position, where=where
+        )
+
+    def told(self, values: Iterable[float | None], unit: Unit, of: str, money: str = "RUB") -> list[Figure]:
+        return [Figure(value, unit, source=of, at_us=self.at_us, currency=money) for value in values]
+
+    def tiles(self, timed: Iterable[Any]) -> Iterable[Tile]:
+        for one in _COUNTED:
+            figures = []
+            for ago in BESIDE:
+                day, events = self.history[ago], self.events(ago, *one.types, where=one.where)
+                value = None if one.field == "cost_milli" and day.untold else getattr(day, one.field)
+                figures.append(Figure(value, one.unit, events, one.measure))
+            yield Tile(one.title, figures, one.href)
+        beside = [self.history[ago] for ago in BESIDE]
+        shares = [100 * d.videos / (d.videos + d.failures) if d.videos + d.failures else None for d in beside]
+        yield Tile(N_("Success"), self.told(shares, "percent", N_("videos beside failed jobs")), "/errors")
+        us = {row["day"]: row["percentiles"] or (None, None) for row in timed}
+        for n, title in enumerate((N_("Time to video, median"), N_("Time to video, 95th percentile"))):
+            found = [us[self.today_us - ago * DAY_US][n] for ago in BESIDE]
+            seconds = self.told(
+                (f and f / 1e6 for f in found), "seconds", N_("job_times, the newest 400 jobs of the day")
+            )
+            yield Tile(title, seconds, "/jobs?state=succeeded")
+        for currency in sorted({"RUB", *(m.currency for day in beside for m in day.money)}):
+            yield from self._money(currency, beside)
+
+    def _money(self, currency: str, beside: list[Day]) -> Iterable[Tile]:
+        """Received and sent back; test payments are none, and no filter of events tells them."""
+        of = [[m for m in day.money if m.currency == currency] for day in beside]
+        real = [[m for m in day if not m.test] for day in of]
+        received = [sum(m.received_minor for m in day) for day in real]
+        figures = self.told(received, "minor", N_("daily, without test payments"), currency)
+        if real == of:
+            where = (("currency", currency),)
+            events = [self.events(ago, "PaymentSucceeded", where=where) for ago in BESIDE]
+            paid = zip(received, events, strict=True)
+            figures = [Figure(n, "minor", one, "received", currency=currency) for n, one in paid]
+        yield Tile(N_("Received"), figures, "/money")
+        back = (sum(m.returned_minor for m in day) for day in real)
+        credited = self.told(back, "minor", N_("daily, of credited payments"), currency)
+        yield Tile(N_("Sent back"), credited, "/money")
+
+    def provider(self, accounts: Sequence[ProviderAccount] | None, now_us: int) -> Iterable[Tile]:
+        """Balance, and how long it lasts at what the last days cost."""
+        read = [(a.credits, a.read_s or 0) for a in accounts or () if a.credits is not None]
+        balance = sum(credits for credits, _ in read) if read else None
+        at_us = now_us - int(1e6 * max(age_s for _, age_s in read)) if read else None
+        last = self.history[1 : 1 + COST_DAYS]
+        told = 0 if any(day.untold for day in last) else sum(day.cost_milli for day in last) / COST_DAYS
+        lasts = balance / told * 1000 * DAY_US / 1e6 if balance is not None and told else None
+        of, href = N_("balance beside the cost of the last 7 days"), "/machinery#provider"
+        shown = Figure(balance, source="Redis", at_us=at_us)
+        yield Tile(N_("Provider balance, its credits"), [shown], href)
+        yield Tile(N_("The balance lasts"), [Figure(lasts, "seconds", source=of, at_us=at_us)], href)
+
+
+def _free_bytes(folder: Path) -> int | None:
+    """None where this process has no such folder."""
+    try:
+        return shutil.disk_usage(folder.expanduser()).free
+    except OSError:
+        return None
+
+
+ROUTES = (Route("GET", "/", home),)

@@ -1,0 +1,138 @@
+"""`/jobs`: jobs by state, class, model, style, person and age; `/jobs/{job}`: all that happened to one."""
+
+import time
+from typing import Any, Final, NamedTuple, get_args
+
+import asyncpg
+from aiohttp import web
+
+from events.codec import decode_data
+from events.job import JobSucceeded, SubmissionAccepted, SubmissionFailed, SubmissionIntended, VideoGifted
+from ledger.sql import load_queries
+from projections.engine.errors import NothingOfThatNameError
+from projections.models.job_status import ENDED, State
+from projections.reports.explain import Step, explain
+from services.dashboard.pages.errors import words_of
+from services.dashboard.routes import Route
+from services.dashboard.visit import BadArgumentError, Visit
+from services.generation.catalogue import load_catalogue
+from services.generation.error_classes import POLICIES
+from services.generation.prompts.styles import load_styles
+from services.platform.catalogues import N_
+
+query = load_queries("services.dashboard")
+
+WINDOW: Final = 900
+"""Jobs that a page reads at most."""
+SHOWN: Final = 100
+OPEN: Final = "open"
+STATES: Final = (OPEN, *get_args(State))
+AGES: Final = {
+    "hour": N_("last hour"),
+    "day": N_("last day"),
+    "week": N_("last week"),
+    "older": N_("older than an hour"),
+}
+HOUR_US: Final = 3_600_000_000
+_SINCE_US: Final = {"hour": HOUR_US, "day": 24 * HOUR_US, "week": 7 * 24 * HOUR_US}
+EVER_US: Final = 2**62
+
+
+class Wanted(NamedTuple):
+    """Filter of jobs; empty: any."""
+
+    state: str
+    error_class: str
+    model: str
+    style: str
+    account: str
+    age: str
+
+    def fits(self, job: asyncpg.Record) -> bool:
+        state = job["state"]
+        return (
+            (not self.state or state == self.state or (self.state == OPEN and state not in ENDED))
+            and (not self.error_class or job["failure_class"] == self.error_class)
+            and (not self.model or job["model"] == self.model)
+            and (not self.style or job["style"] == self.style)
+            and (not self.account or job["account"] == self.account)
+        )
+
+
+async def jobs(visit: Visit) -> web.Response:
+    wanted = Wanted(
+        visit.choice("state", STATES), visit.choice("class", POLICIES), visit.arg("model"),
+        visit.arg("style"), visit.arg("account"), visit.choice("age", AGES),
+    )  # fmt: skip
+    now_us = time.time_ns() // 1000
+    since_us = now_us - _SINCE_US[wanted.age] if wanted.age in _SINCE_US else 0
+    until_us = now_us - HOUR_US if wanted.age == "older" else EVER_US
+    if wanted.state == OPEN:
+        rows = await visit.pool.fetch(query("jobs_open"), WINDOW)
+        rows = [row for row in rows if since_us <= row["queued_at_us"] < until_us]
+    else:
+        place = (*_place(visit), since_us, until_us, WINDOW)
+        of = (wanted.account,) if wanted.account else ()
+        sql = query("jobs_window").format(of="account = $6 AND" if of else "")
+        rows = await visit.pool.fetch(sql, *place, *of)
+    found = [row for row in rows if wanted.fits(row)]
+    last = found[SHOWN - 1] if len(found) > SHOWN else rows[-1] if len(rows) == WINDOW else None
+    after = f"{last['queued_at_us']}:{last['job']}" if last and wanted.state != OPEN else ""
+    return await visit.render(
+        "jobs.html", wanted=wanted, jobs=found[:SHOWN], more=len(found) > SHOWN, after=after,
+        scanned=len(rows), states=STATES, classes=list(POLICIES), ages=AGES, styles=list(load_styles()),
+        models=[model.slug for model in load_catalogue().models], topics="job_status",
+    )  # fmt: skip
+
+
+def _place(visit: Visit) -> tuple[int, str]:
+    """Where the page begins. Raises BadArgumentError."""
+    text, _, job = visit.arg("before").partition(":")
+    if text and not (text.isascii() and text.isdigit() and len(text) < 19):
+        raise BadArgumentError("before", "a place as the page links to it is wanted")
+    return (int(text), job) if text else (EVER_US, "")
+
+
+async def job(visit: Visit) -> web.Response:
+    """One job: events, attempts, provider calls, messages and money in one timeline."""
+    name = visit.part("job")
+    row = await visit.pool.fetchrow(query("job_row"), name)
+    try:
+        chain = await explain(visit.pool, name)
+    except NothingOfThatNameError:
+        return await visit.render("missing.html", status=404, what=name)
+    if chain.kind != "job":
+        return await visit.render("missing.html", status=404, what=name)
+    steps = [step for step in chain.steps if step.job in (None, name) or step.stage != "attempt"]
+    words = await words_of(visit, (step.ref for step in steps))
+    return await visit.render(
+        "job.html", name=name, row=row, steps=steps, words=words, unknown=unknown(steps, row),
+        ended=row is not None and row["state"] in ENDED, topics="job_status notifier",
+    )  # fmt: skip
+
+
+def unknown(steps: list[Step], row: Any) -> list[tuple[str, int]]:
+    """Unknown facts of a job: msgids, each with a number."""
+    events = [decode_data(s.type, s.data, s.position or 0) for s in steps if s.data is not None]
+    intended = [e.submission for e in events if isinstance(e, SubmissionIntended)]
+    heard = {e.submission for e in events if isinstance(e, SubmissionAccepted)}
+    heard |= {e.submission for e in events if isinstance(e, SubmissionFailed)}
+    found = [
+        (N_("Nobody knows whether submission %(n)s arrived at the provider."), n)
+        for n in intended
+        if n not in heard
+    ]
+    ends = [
+        e
+        for e in events
+        if isinstance(e, JobSucceeded | VideoGifted | SubmissionFailed) and e.charged_milli is None
+    ]
+    found += [(N_("The provider has not told what submission %(n)s cost."), e.submission) for e in ends]
+    if row is None:
+        found.append((N_("The read model does not know the job yet."), 0))
+    elif row["unknown_sends"]:
+        found.append((N_("%(n)s messages may have come to the chat twice."), int(row["unknown_sends"])))
+    return found
+
+
+ROUTES = (Route("GET", "/jobs", jobs), Route("GET", "/jobs/{job}", job))

@@ -1,0 +1,129 @@
+"""The pages of an owner at breakfast and an operator at night, over a log with every ending."""
+
+import re
+from collections.abc import AsyncIterator
+
+import pytest
+from redis.asyncio import Redis
+
+from ledger.log.ledger import Ledger
+from ledger.postgres import Pool
+from projections.engine.registry import PROJECTIONS
+from projections.engine.runner import Runner
+from services.dashboard.routes import Role
+from services.platform.settings import Settings
+from tests.support.dashboard import Client, open_pages, page
+from tests.support.traffic import Traffic
+
+LINKED = re.compile(r'href="(/events\?[^"]*&amp;is=[^"]+)"')
+PAGES = ("/", "/errors", "/jobs", "/machinery")
+
+
+@pytest.fixture
+async def client(pool: Pool, ledger: Ledger, settings: Settings, traffic: Traffic) -> AsyncIterator[Client]:
+    """Of an owner, over a log and its read models; the bench of jobs has the newest of all endings."""
+    await traffic.open_accounts()
+    await traffic.play(150)
+    await traffic.fail((await traffic.order(1))[0])
+    events = [event async for event in ledger.read.scan()]
+    for projection in PROJECTIONS.values():
+        await Runner(pool, projection).apply(events)
+    async with open_pages(pool, ledger, settings) as client:
+        yield client
+
+
+async def test_the_first_day_has_every_page_and_no_trouble(
+    pool: Pool, ledger: Ledger, settings: Settings
+) -> None:
+    async with open_pages(pool, ledger, settings, locale="ru") as client:
+        for address in PAGES:
+            await page(client, address)
+        assert "No failure in this time" not in await page(client, "/errors")
+        for address in ("/jobs/none", "/jobs/" + "x" * 199):
+            await page(client, address, status=404)
+        for address in ("/jobs?state=x", "/jobs?before=x", "/errors?hours=25", "/jobs?age=x"):
+            await page(client, address, status=400)
+
+
+async def test_every_linked_figure_is_the_sum_of_its_events(client: Client) -> None:
+    found = {link for address in ("/", "/errors") for link in LINKED.findall(await page(client, address))}
+    assert len(found) > 40
+    for link in found:
+        shown = await page(client, link.replace("&amp;", "&"))
+        assert "as the page said" in shown, link
+
+
+async def test_home_counts_what_was_played(client: Client, pool: Pool) -> None:
+    shown = await page(client, "/")
+    for count in await pool.fetchrow("SELECT registrations, orders, videos, failures FROM daily") or ():
+        assert f">{count}</a>" in shown
+    assert "Redis is away" in shown and "no REDIS_URL" in shown
+
+
+async def test_errors_are_grouped_and_words_masked_for_auditors(
+    client: Client, pool: Pool, ledger: Ledger, settings: Settings
+) -> None:
+    shown = await page(client, "/errors?hours=72")
+    assert 'class="heat-4"' in shown and "transient" in shown and "/jobs/" in shown
+    await page(client, "/errors?count=submissions")
+    (job,) = [name for name in re.findall(r'/jobs/(j[^"/]+)"', shown)][:1]
+    await pool.execute("INSERT INTO accounts (account, telegram_id) VALUES ('a0', 1)")
+    await pool.execute(
+        "INSERT INTO outside_words (ref, account, words) VALUES ('r', 'a0', $1)", "the <b>provider</b>\nraw"
+    )
+    await pool.execute("UPDATE job_status SET failure_ref = 'r' WHERE job = $1", job)
+    assert "the &lt;b&gt;provider&lt;/b&gt;" in await page(client, "/errors")
+    async with open_pages(pool, ledger, settings, role=Role.auditor) as auditor:
+        shown = await page(auditor, "/errors")
+        assert "provider&lt;" not in shown and "masked" in shown
+        assert f"/jobs/{job}/retry" not in await page(auditor, f"/jobs/{job}")
+
+
+async def test_jobs_are_filtered_and_leafed_through(
+    client: Client, pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.dashboard.pages.jobs.WINDOW", 7)
+    names: list[str] = []
+    address = "/jobs?account=a1"
+    while address:
+        shown = await page(client, address)
+        names += re.findall(r'<td><a class="id" href="/jobs/([^"]+)"', shown)
+        more = re.search(r'rel="next" href="([^"]+)"', shown)
+        address = more[1].replace("&amp;", "&") if more else ""
+    wanted = await pool.fetch(
+        "SELECT job FROM job_status WHERE account = 'a1' ORDER BY queued_at_us DESC, job DESC"
+    )
+    assert names == [row["job"] for row in wanted]
+    monkeypatch.setattr("services.dashboard.pages.jobs.WINDOW", 900)
+    for arguments, where in (
+        ("state=failed", "state = 'failed'"), ("state=open", "state NOT IN ('failed', 'succeeded')"),
+        ("class=transient&age=hour", "failure_class = 'transient'"), ("style=macro", "false"),
+        ("age=older", "false"),
+    ):  # fmt: skip
+        shown = await page(client, f"/jobs?{arguments}")
+        found = re.findall(r'<td><a class="id" href="/jobs/([^"]+)"', shown)
+        assert set(found) == {row[0] for row in await pool.fetch(f"SELECT job FROM job_status WHERE {where}")}
+
+
+async def test_a_job_is_told_with_what_nobody_knows(
+    client: Client, pool: Pool, traffic: Traffic, ledger: Ledger
+) -> None:
+    job = await pool.fetchval("SELECT job FROM job_status WHERE state = 'succeeded'")
+    shown = await page(client, f"/jobs/{job}")
+    assert "The provider has not told what submission 1 cost" in shown and "CreditsCharged" not in shown
+    assert all(f"<td>{stage}</td>" in shown for stage in ("charge", "order", "attempt", "task", "video"))
+    (new,) = await traffic.order(1)
+    shown = await page(client, f"/jobs/{new}")
+    assert "The read model does not know the job yet" in shown
+
+
+async def test_machinery_says_what_redis_knows_or_that_it_is_away(
+    pool: Pool, ledger: Ledger, settings: Settings, redis: Redis
+) -> None:
+    async with open_pages(pool, ledger, settings, redis=redis) as client:
+        assert "Redis streams" in await page(client, "/machinery")
+        assert "Redis is away" not in await page(client, "/")
+    async with open_pages(pool, ledger, settings) as client:
+        shown = await page(client, "/machinery")
+        assert "Redis is away" in shown and "Redis streams" not in shown
+        assert "job_status" in shown and "/models/bytedance/seedance-2-fast/pause" in shown
