@@ -99,7 +99,8 @@ async def serve(settings: Settings) -> None:
         start_gauges(tasks, pool, redis, kie, balances)
         tasks.start("notices", Notices(settings, ledger, pool, balances).run_once, REMINDERS_S)
         if settings.reminders:
-            tasks.start("reminders", Reminders(ledger, pool).run_once, REMINDERS_S)
+            reminders = Reminders(ledger, pool, settings.reminders_utc_offset)
+            tasks.start("reminders", reminders.run_once, REMINDERS_S)
         if settings.verify_every_seconds:
             verification = Verification(settings, pool, runtime.stop)
             tasks.start("verification", verification.run_once, verification.idle_s)

@@ -4,7 +4,7 @@ Each kind is owed by one statement, under a key that cannot double. Whether it i
 when it is sent (docs/decisions/reminders.md).
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta, timezone
 from typing import Final
 
 from ledger.log.ledger import Ledger
@@ -22,7 +22,7 @@ from services.platform.settings import Settings
 query = load_queries("services.maintenance")
 
 HOURS: Final = range(10, 20)
-"""In Moscow. One that is not sent within an hour is not sent at all: none comes after 21."""
+"""By REMINDERS_UTC_OFFSET. One that is not sent within an hour is not sent at all: none comes after 21."""
 LEFT_S: Final = 3 * 3600.0
 SETTLED_S: Final = 600.0
 """A single timeout leaves nothing behind by which to see that it is over."""
@@ -39,13 +39,14 @@ async def sells_nothing(ledger: Ledger) -> bool:
 class Reminders:
     """Owes reminders of ending credits and orders left at their card."""
 
-    def __init__(self, ledger: Ledger, pool: Pool) -> None:
+    def __init__(self, ledger: Ledger, pool: Pool, utc_offset: int = 3) -> None:
         self._ledger = ledger
         self._pool = pool
+        self._awake = timezone(timedelta(hours=utc_offset))
 
     async def run_once(self, now_us: int | None = None) -> int:
         now = datetime.fromtimestamp((now_us or self._ledger.now_us()) / 1e6, MOSCOW)
-        if now.hour not in HOURS or await sells_nothing(self._ledger):
+        if now.astimezone(self._awake).hour not in HOURS or await sells_nothing(self._ledger):
             return 0
         today = now.replace(hour=0, minute=0, second=0, microsecond=0)
         today_us = int(today.timestamp()) * 1_000_000

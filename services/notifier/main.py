@@ -43,7 +43,8 @@ async def serve(settings: Settings) -> None:
         feed = Feed(reader, blocking_client(settings, BLOCK_S_MAX))
         stack.push_async_callback(feed.close)
         deliveries = Deliveries(pool, settings.lease_seconds)
-        sender = Sender(bot, deliveries, messages, of_payments, open_blobs(settings), reader, limits)
+        parts = (bot, deliveries, messages, of_payments, open_blobs(settings), reader, limits)
+        sender = Sender(*parts, settings.reminders_utc_offset)
         orders = StatusStore(pool, "order", settings.lease_seconds)
         payments = StatusStore(pool, "payment", settings.lease_seconds)
         editors = [

@@ -10,7 +10,7 @@ Written down before the send, so that after a crash it is known which ones may h
 
 import asyncio
 from collections.abc import Mapping
-from datetime import date, datetime
+from datetime import date, datetime, timedelta, timezone
 from typing import Final
 
 import structlog
@@ -30,7 +30,6 @@ from services.notifier.metrics import DELIVERIES, SENDING
 from services.notifier.payment_messages import PaymentMessages
 from services.platform.backoff import backoff_s
 from services.platform.blobs import BlobStore
-from services.platform.catalogues import MOSCOW
 
 logger = structlog.get_logger()
 
@@ -46,7 +45,7 @@ AS_LINK_AFTER: Final = 20
 """Sends of a file that Telegram answered with an error, about an hour of them."""
 UNKNOWN_TWICE: Final = "sent twice without an answer; a third time could show it twice"
 LOUD_HOURS: Final = range(9, 21)
-"""In Moscow."""
+"""By REMINDERS_UTC_OFFSET."""
 _RECORD_TRIES: Final = 10
 
 
@@ -60,6 +59,7 @@ class Sender:
         blobs: BlobStore,
         reader: LogReader,
         limits: TelegramLimits,
+        utc_offset: int = 3,
     ) -> None:
         self._bot = bot
         self._deliveries = deliveries
@@ -68,6 +68,7 @@ class Sender:
         self._blobs = blobs
         self._reader = reader
         self._limits = limits
+        self._awake = timezone(timedelta(hours=utc_offset))
         self._held: dict[asyncio.Task[None], Delivery] = {}
         self.wake = asyncio.Event()
         """Set when there may be something to send."""
@@ -195,7 +196,7 @@ class Sender:
 
     async def _remind(self, delivery: Delivery, chat_id: int, ends: Mapping[date, int]) -> Message:
         """What no event owes, quoting its card; without a sound at night."""
-        hour = datetime.fromtimestamp(delivery.owed_at_s + delivery.age_s, MOSCOW).hour
+        hour = datetime.fromtimestamp(delivery.owed_at_s + delivery.age_s, self._awake).hour
         return await self._bot.send_message(
             chat_id,
             self._messages.reminder(delivery, ends),

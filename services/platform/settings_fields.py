@@ -326,6 +326,7 @@ class SettingsFields(BaseSettings, defer_build=True):
     reminders: bool = Field(
         True, description="Remind sellers of credits that end and of an order left at its card"
     )
+    reminders_utc_offset: int = Field(3, ge=-11, le=14, description="By day there: hours from UTC; 3: Moscow")
     support_contact: str = Field("@neurocards_support", description="Whom the chat's support button names")
     margin_rates: str = Field(
         "",
@@ -340,9 +341,7 @@ class SettingsFields(BaseSettings, defer_build=True):
         None, description="What is sold, as services/payments/packages.toml; empty: that file"
     )
     payment_return_url: str | None = Field(
-        None,
-        pattern=r"^https?://\S{1,500}$",
-        description="Where a payer's browser goes afterwards; empty: to this bot's chat",
+        None, pattern=r"^https?://\S{1,500}$", description="Where payers return; empty: to the bot's chat"
     )
     yookassa_receipts: bool = Field(
         False, description="true: YooKassa sends receipts (54-FZ), and buyers are asked where to"

@@ -76,6 +76,8 @@ async def test_what_ends_is_told_once_a_day_and_only_by_day(
     other = await with_ends(studio, 2, 6, 8)
     for hours in (-2.01, 8):
         assert await remind(studio, hours=hours) == 0, "at night"
+    east = Reminders(studio.ledger, studio.pool, utc_offset=11)
+    assert [await east.run_once(at_us(hours=hours)) for hours in (0, 7.9)] == [0, 0], "night in Magadan"
     assert sum(await asyncio.gather(*(remind(studio, hours=hour) for hour in (-2, 0, 0, 7.9)))) == 1
     await notifier.run()
     assert await remind(studio) == 0
