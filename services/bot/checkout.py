@@ -10,7 +10,7 @@ import structlog
 from aiogram.types import CallbackQuery, Message
 
 from events.payment import Provider
-from services.adapters.yookassa.errors import YooKassaError, YooKassaNoAnswerError
+from services.adapters.yookassa.errors import YooKassaError
 from services.payments.errors import PaymentNotCreatedError, PaymentPendingError
 from services.payments.orders import PaymentOrders, PaymentView
 from services.payments.packages import Package, Price
@@ -66,7 +66,7 @@ class Checkout:
         try:
             async with asyncio.timeout(PATIENCE_S):
                 view = await self.yookassa.check(payment)
-        except (PaymentNotCreatedError, PaymentPendingError, YooKassaNoAnswerError, TimeoutError) as error:
+        except (PaymentNotCreatedError, PaymentPendingError, YooKassaError, TimeoutError) as error:
             logger.warning("payment_not_read", payment=payment, reason=repr(error))
             return None
         finally:

@@ -2,7 +2,8 @@
 
 aiogram's exceptions are kept; the functions below say what each means for us:
 
-    is_transient(error)    wait and ask again: network, 5xx, flood, an answer that is not the Bot API's
+    is_transient(error)    wait and ask again: network, 5xx, flood, an answer that is not the Bot API's, and a
+                           token that is not taken: it is being exchanged (docs/rotation.md)
     is_chat_gone(error)    final: the person blocked the bot, deleted the account or never started it
     is_message_gone(error) the message to edit is not there, or is of another kind
 
@@ -32,6 +33,7 @@ from aiogram.exceptions import (
     TelegramNetworkError,
     TelegramRetryAfter,
     TelegramServerError,
+    TelegramUnauthorizedError,
 )
 from aiogram.methods import GetFile, TelegramMethod
 from aiogram.methods.base import TelegramType
@@ -166,6 +168,7 @@ def is_transient(error: BaseException) -> bool:
         TelegramNetworkError
         | TelegramServerError
         | TelegramRetryAfter
+        | TelegramUnauthorizedError
         | ClientDecodeError
         | aiohttp.ClientError,
     )

@@ -6,7 +6,7 @@ from typing import Any
 
 import asyncpg
 import pytest
-from aiogram.exceptions import TelegramForbiddenError, TelegramNetworkError
+from aiogram.exceptions import TelegramForbiddenError, TelegramNetworkError, TelegramUnauthorizedError
 from aiogram.methods import SendMessage
 from redis.exceptions import ConnectionError as RedisConnectionError
 
@@ -54,6 +54,7 @@ def handler(dispatcher: Any = None) -> tuple[UpdateHandler, Any]:
         (asyncpg.InterfaceError("connection is closed"), True),
         (asyncpg.CannotConnectNowError(), True),
         (TelegramNetworkError(method=CALL, message="x"), True),
+        (TelegramUnauthorizedError(method=CALL, message="Unauthorized"), True),
         (asyncpg.exceptions._base.DataError("invalid input for query argument"), False),
         (asyncpg.UndefinedTableError(), False),
         (InsufficientCreditsError(0, 1), False),
