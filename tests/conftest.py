@@ -16,11 +16,10 @@ from services.local.valkey import EmbeddedValkey
 from services.platform.settings import Settings, variable_name
 from tests.support import servers
 from tests.support.arena import seed
-from tests.support.prepared import share_certificates, share_types
+from tests.support.prepared import share_types
 from tests.support.services import Services, services_in
 
 build_when_used()  # before a conftest below imports aiogram
-share_certificates()
 share_types()
 pytest_plugins = ["tests.support.limits", "tests.support.forked_workers"]
 _DATABASES = 10_000

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Awaitable
+from functools import cache
 from typing import Final
 
 import structlog
@@ -14,6 +15,7 @@ from services.accounts.erase import Forgetting
 from services.accounts.personal_data import PersonalData
 from services.adapters.openai.moderation import Moderator
 from services.adapters.telegram.client import create_bot, is_transient
+from services.adapters.telegram.lazy_models import build_common
 from services.adapters.telegram.limits import RateLimit, TelegramLimits, rates_for
 from services.adapters.telegram.order_labels import SHARED
 from services.adapters.yookassa.gateway import YooKassa
@@ -123,6 +125,13 @@ def start_erasing(runtime: Runtime, shop: BotContext, pool: Pool) -> None:
     Scheduler(runtime).start("erasing", runner.run_once, _ERASE_EVERY_S)
 
 
+def prepare() -> None:
+    """What is the same in each process, before it is forked: docs/decisions/warm-parent.md."""
+    bot_texts()
+    build_common()
+
+
+@cache
 def bot_texts() -> Catalogues:
     return Catalogues("services.bot", "bot", *SHARED)
 

@@ -10,12 +10,19 @@ def main() -> None:
         if getattr(sys, name) is None:  # closed by who started us; else the next file would get its number
             setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115 - for good
     try:
-        from services.cli.errors import ExitCode, record_defect
+        from services.cli.commands.serve import serve_forked
+        from services.cli.errors import ExitCode, record_defect, told
         from services.cli.main import app
         from services.cli.output import say
 
         try:
             sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+            try:
+                code = serve_forked(sys.argv[1:])
+            except Exception as error:
+                code = told(error)
+            if code is not None:
+                sys.exit(code)
             "".join(sys.argv).encode()
             app(prog_name="neurocards")
         except UnicodeEncodeError:

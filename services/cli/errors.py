@@ -27,13 +27,18 @@ class TidyGroup(TyperGroup):
         try:
             return super().invoke(ctx)
         except Exception as error:
-            from services.platform.errors import explain
+            raise typer.Exit(told(error)) from error
 
-            words = explain(error)
-            if words is None:
-                raise
-            typer.echo(words, err=True)
-            raise typer.Exit(exit_code_of(error)) from error
+
+def told(error: Exception) -> ExitCode:
+    """Say what was wrong; the exit code. Raises `error` again when nobody foresaw it."""
+    from services.platform.errors import explain
+
+    words = explain(error)
+    if words is None:
+        raise error
+    typer.echo(words, err=True)
+    return exit_code_of(error)
 
 
 def exit_code_of(error: BaseException) -> ExitCode:

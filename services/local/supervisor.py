@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from services.local.data_dir import DataFolder
+from services.local.warm_parent import UNKNOWN_CODE, Forked, WarmParent
 from services.platform.backoff import backoff_s
 from services.platform.errors import StartError
 from services.platform.parent_death import VARIABLE as LIFELINE
@@ -48,14 +49,22 @@ class Spec:
 class ChildProcess:
     """One Spec in its own session: the terminal's Ctrl-C reaches only the supervisor."""
 
-    def __init__(self, spec: Spec, folder: DataFolder, lifeline_fd: int, say: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        spec: Spec,
+        folder: DataFolder,
+        lifeline_fd: int,
+        say: Callable[[str], None],
+        parent: WarmParent | None = None,
+    ) -> None:
         self.spec = spec
         self.log_path = folder.log_path(spec.name)
         self.ready_file = folder.run / f"{spec.name}.json"
         self.restarts = 0
         self._lifeline_fd = lifeline_fd
         self._say = say
-        self._process: subprocess.Popen[bytes] | None = None
+        self._parent = parent
+        self._process: subprocess.Popen[bytes] | Forked | None = None
         self._stopping = False
 
     def start(self) -> None:
@@ -66,7 +75,8 @@ class ChildProcess:
             "READY_FILE": str(self.ready_file),
         }
         with self.log_path.open("ab") as log:
-            self._process = subprocess.Popen(
+            forked = self._parent and self._parent.fork(self.spec.command, env, log, self._lifeline_fd)
+            self._process = forked or subprocess.Popen(
                 self.spec.command,
                 env=env,
                 stdin=subprocess.DEVNULL,
@@ -165,11 +175,9 @@ class ChildProcess:
 
 def ending(code: int | None) -> str:
     """How a process ended, in words; a signal's code is below zero."""
-    return (
-        f"ended with code {code}"
-        if code is None or code >= 0
-        else f"was killed by {signal.Signals(-code).name}"
-    )
+    if code is None or code == UNKNOWN_CODE:
+        return "ended"
+    return f"ended with code {code}" if code >= 0 else f"was killed by {signal.Signals(-code).name}"
 
 
 class Supervisor:
@@ -181,11 +189,15 @@ class Supervisor:
         folder: DataFolder,
         say: Callable[[str], None],
         changed: Callable[[], None] = lambda: None,
+        parent: WarmParent | None = None,
     ) -> None:
         self._say = say
+        self._parent = parent
         self._changed = changed
         self._reader, self._writer = os.pipe()
-        self._stages = [[ChildProcess(spec, folder, self._reader, say) for spec in stage] for stage in stages]
+        self._stages = [
+            [ChildProcess(spec, folder, self._reader, say, parent) for spec in stage] for stage in stages
+        ]
         self._tail = WarningTail({child.spec.name: child.log_path for child in self.children}, say)
         self._keepers: list[asyncio.Task[None]] = []
 
@@ -199,6 +211,8 @@ class Supervisor:
     async def start(self) -> None:
         """Start every stage. Raises StartError when a process does not become ready."""
         self._keepers.append(asyncio.create_task(self._tail.follow(), name="log tail"))
+        if self._parent:
+            await self._parent.wait_ready(READY_TIMEOUT_S)
         for stage in self._stages:
             for child in stage:
                 child.start()

@@ -16,6 +16,7 @@ from services.local.data_dir import DataFolder
 from services.local.databases import Databases
 from services.local.processes import free_port, port_is_free
 from services.local.supervisor import Spec, Supervisor
+from services.local.warm_parent import SUPPORTED, WarmParent
 from services.migrations.logins import SERVICES
 from services.platform.endpoints import COMPANIES
 from services.platform.errors import StartError
@@ -56,6 +57,7 @@ class Up:
         self._step = whoever_hears(step)
         self._settings = settings
         self._supervisor: Supervisor | None = None
+        self._parent: WarmParent | None = None
         self._stop = asyncio.Event()
         self._asked = 0
 
@@ -67,6 +69,8 @@ class Up:
             terminal = asyncio.create_task(self._stop_without_terminal(), name="terminal")
             if not self._options.infra_only:
                 self._settings = self._with_free_ports(self._settings)
+                if SUPPORTED:  # it imports while the databases start
+                    self._parent = WarmParent(self._folder.log_path("warm_parent"), environment_of("parent"))
             self._ensure_signing_key()
             databases = Databases(self._settings, self._folder)
             try:
@@ -77,6 +81,8 @@ class Up:
             finally:
                 await databases.stop()
                 terminal.cancel()
+                if self._parent:
+                    self._parent.close()
 
     async def _run_on(self, databases: Databases) -> None:
         self._step("preparing the tables")
@@ -89,7 +95,7 @@ class Up:
 
         keeper = asyncio.create_task(databases.keep_running(changed), name="keep databases")
         try:
-            async with Supervisor(stages, self._folder, self._say, changed) as supervisor:
+            async with Supervisor(stages, self._folder, self._say, changed, self._parent) as supervisor:
                 self._supervisor = supervisor
                 start = asyncio.create_task(supervisor.start())
                 await self._first_of(start, keeper)

@@ -29,6 +29,11 @@ GRACE_S = 12.0
 """So long a stop waits for what is being sent: cut off, nobody would know whether it arrived."""
 
 
+def prepare() -> None:
+    """What is the same in each process, before it is forked: docs/decisions/warm-parent.md."""
+    notifier_texts()
+
+
 async def serve(settings: Settings) -> None:
     async with contextlib.AsyncExitStack() as stack:
         pool = await stack.enter_async_context(await create_pool(settings, "notifier", max_size=12))

@@ -4,6 +4,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
+from functools import cache
 from typing import Final
 
 import msgspec
@@ -128,6 +129,7 @@ def _thumbs(line: StatusLine, of_jobs: int) -> list[InlineKeyboardButton]:
     ]
 
 
+@cache
 def notifier_texts() -> Catalogues:
     return Catalogues("services.notifier", "notifier", *SHARED)
 

@@ -5,19 +5,14 @@ fork server per test session imports once. What comes out of it is a process of 
 own, with its own environment, folder, arguments and output; SIGKILL means SIGKILL. That each command also
 starts from nothing is shown by the tests of `up`, of the compose file and of the command line.
 
-A request over the Unix socket is a length, JSON, and the descriptors of stdout, stderr and (perhaps) a
-lifeline. The answers are the process id and, when it has ended, its wait status.
+How: services/local/warm_parent.py, which forks the services of `up` likewise.
 """
 
 import atexit
 import base64
-import contextlib
 import fcntl
-import json
 import os
 import pickle
-import select
-import signal
 import socket
 import subprocess
 import sys
@@ -27,50 +22,26 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import IO, Any
 
+from services.local.warm_parent import Forked, ask
 from tests.support import servers
-from tests.support.wire import LENGTH, receive_number
 
 ROOT = Path(__file__).parents[2]
 _ANSWER_S_MAX = 120.0
 
 
-class Child:
-    """One process from the fork server, with what our tests use of a Popen."""
+class Child(Forked):
+    """One process from the fork server."""
 
-    def __init__(self, connection: socket.socket, what: str) -> None:
-        self._connection = connection
-        self._what = what
-        self.lifeline: int | None = None
-        """What it ends with; closed when it has ended, and with this process."""
-        self.pid: int = receive_number(connection)
-        self.returncode: int | None = None
-
-    def poll(self) -> int | None:
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            return self.wait(0)
-        return None
+    lifeline: int | None = None
+    """What it ends with; closed when it has ended, and with this process."""
 
     def wait(self, timeout: float | None = None) -> int:
         """Its exit code, negative for a signal. Raises TimeoutExpired."""
-        if self.returncode is None:
-            if not select.select([self._connection], [], [], timeout)[0]:
-                raise subprocess.TimeoutExpired(self._what, timeout or 0)
-            self.returncode = os.waitstatus_to_exitcode(receive_number(self._connection))
-            self._connection.close()
-            if self.lifeline is not None:
-                os.close(self.lifeline)
-        return self.returncode
-
-    def send_signal(self, signum: int) -> None:
-        if self.poll() is None:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(self.pid, signum)
-
-    def terminate(self) -> None:
-        self.send_signal(signal.SIGTERM)
-
-    def kill(self) -> None:
-        self.send_signal(signal.SIGKILL)
+        code = super().wait(timeout)
+        if self.lifeline is not None:
+            os.close(self.lifeline)
+            self.lifeline = None
+        return code
 
 
 def start(
@@ -82,18 +53,15 @@ def start(
     err: IO[Any],
     lifeline: int | None = None,
     umask: int = 0o022,
+    server: Path | None = None,
 ) -> Child:
-    """`python -m module words`, with nothing on stdin."""
+    """`python -m module words`, with nothing on stdin; from the session's server unless another is given."""
     connection = socket.socket(socket.AF_UNIX)
     connection.settimeout(_ANSWER_S_MAX)
-    connection.connect(str(_session()))
-    request = {"module": module, "words": words, "cwd": str(cwd), "env": dict(env), "umask": umask}
-    body = json.dumps(request).encode()
+    connection.connect(str(server or session()))
     fds = [out.fileno(), err.fileno(), *([] if lifeline is None else [lifeline])]
-    message = LENGTH.pack(len(body)) + body
-    sent = socket.send_fds(connection, [message], fds)
-    connection.sendall(message[sent:])
-    return Child(connection, " ".join((module, *words)))
+    command = [sys.executable, "-m", module, *words]
+    return ask(connection, command, env, fds, cwd=cwd, umask=umask, kind=Child)
 
 
 def call(function: Callable[..., None], *arguments: Any, pipe: Connection | None = None) -> Child:
@@ -131,7 +99,7 @@ def neurocards(
     return subprocess.CompletedProcess(list(words), code, *texts)
 
 
-def _session() -> Path:
+def session() -> Path:
     """The session's fork server, started by whichever test process needs it first."""
     pid = servers.session_pid()
     folder = servers.session_folder(pid)

@@ -19,7 +19,7 @@ from typing import Any, Never
 
 import pytest
 
-from tests.support.prepared import prepare
+from services.local.warm_parent import prepare
 
 
 @pytest.hookimpl(optionalhook=True)

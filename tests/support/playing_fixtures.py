@@ -31,7 +31,8 @@ class ForkedStack(Stack):
         reader, self._lifeline = os.pipe()
         try:
             with self.log_path.open("ab") as log:
-                words = ("tests.support.forking_up", "up", "--workers", str(self.workers))
+                server = str(fork_server.session())
+                words = ("tests.support.forking_up", server, "up", "--workers", str(self.workers))
                 self._process = fork_server.start(  # type: ignore[assignment]
                     *words, cwd=self.folder, env=self._environment(), out=log, err=log, lifeline=reader
                 )

@@ -9,6 +9,13 @@ import sys
 from typing import Any, Literal, Optional, Union
 
 _BUILDS = "model_rebuild"
+_COMMON = (
+    "Update", "Message", "CallbackQuery", "AnswerCallbackQuery", "DeleteMessage", "EditMessageReplyMarkup",
+    "EditMessageCaption", "EditMessageText", "GetFile", "GetMe", "GetUpdates", "SendMessage",
+    "SendPhoto", "SendVideo", "SetMyCommands",
+)  # fmt: skip
+_kept: list[Any] = []
+"""Answers; pydantic forgets those that nobody holds."""
 
 
 def build_when_used() -> None:
@@ -44,3 +51,16 @@ def build_when_used() -> None:
 
     for base in (types.TelegramObject, TelegramMethod, Response):
         setattr(base, _BUILDS, classmethod(build_named))
+
+
+def build_common() -> None:
+    """Build what most processes use, before they are forked from this one."""
+    from aiogram import methods, types
+    from aiogram.methods.base import Response
+
+    for name in _COMMON:
+        model: Any = getattr(types, name, None) or getattr(methods, name)
+        model.model_rebuild()
+        if hasattr(model, "__returning__"):
+            _kept.append(Response.__class_getitem__(model.__returning__))
+            _kept[-1].model_rebuild()

@@ -1,5 +1,6 @@
 """`neurocards serve <service>`: one process."""
 
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import Annotated
 
@@ -49,14 +50,30 @@ def serve(
     ] = True,
 ) -> None:
     """Run one process until SIGTERM or Ctrl-C; logs go to stderr. It reads no secret that is not its own."""
+    raise typer.Exit(_run(service, env_file=env_file))
+
+
+def serve_forked(words: Sequence[str]) -> int | None:
+    """Run `serve SERVICE --no-env-file`, as `up` does; its exit code. None for other words.
+
+    Making typer's commands would touch, and so copy, five megabytes that the forked share.
+    """
+    match words:
+        case ["serve", str(name), "--no-env-file"] if name in set(Service):
+            return _run(Service(name), env_file=False)
+    return None
+
+
+def _run(service: Service, *, env_file: bool) -> int:
     import gc
     from importlib import import_module
 
     from services.platform.process import run_service
-    from services.platform.settings import fields_of
+    from services.platform.settings import fields_of, load_only
 
     fields = READS.get(service) or fields_of(service)
-    settings = settings_here(fields) if env_file else settings_here(fields, _env_file=None)
+    # `up` told everything: no look at a running one's addresses, beside which all passwords stand.
+    settings = settings_here(fields) if env_file else load_only(fields, _env_file=None)
     # Modules are no garbage: not looking for any while they load saves up to a second of starting, and
     # walking through all of them at the end would take three (mostly aiogram's models).
     gc.disable()
@@ -65,4 +82,4 @@ def serve(
     gc.enable()
     code = run_service(module.serve, settings, service.value)
     gc.freeze()
-    raise typer.Exit(code)
+    return code
