@@ -48,6 +48,7 @@ UNASKED = {
     "migrate": "every deployment runs it; safe to repeat",
     "auditor add": "adds a login that only reads, never replaces one",
     "backup take": "adds a backup; run on a schedule",
+    "operations run": "carries out what users of the dashboard were shown, asked and gave a reason for",
     "ledger checkpoint": "adds a signed note; run on a schedule",
     "ledger cosign": "adds a witness's line to a note, if it is the witness's",
     "ledger keygen": "adds a file, never replaces one",
@@ -67,6 +68,7 @@ UNSIGNED = {
 NO_DATA = {
     "sales pause": "says one sentence",
     "sales resume": "says one sentence",
+    "operations run": "logs only",
     "serve": "logs only",
     "ledger export": "writes a file, in a --format of its own",
     "ledger keygen": "prints a key, as it is",
