@@ -35,7 +35,7 @@ READS = {
     "ledger checkpoints", "ledger compare-checkpoints", "ledger verify-checkpoint",
     "ledger verify-export", "ledger verify-proof",
     "models history",
-    "models list", "payments list", "payments show", "promo list", "sales status",
+    "models list", "operations list", "payments list", "payments show", "promo list", "sales status",
     "stats daily", "stats errors", "stats styles", "stats times", "streams status", "streams verify",
     "top", "users verify",
 }  # fmt: skip
