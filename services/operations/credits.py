@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, cast
 import msgspec
 
 from events.account import AccountEvent
+from ledger.accounts.decider import AMOUNT_MAX
 from ledger.accounts.state import evolve
 from ledger.commands import GrantCredits, RevokeCredits, body
 from ledger.errors import KeyReusedError
@@ -57,3 +58,10 @@ async def plan_change(pool: "Pool", command: GrantCredits | RevokeCredits, name:
     for _, event in await LogReader(pool).decided(command):
         after = evolve(after, cast("AccountEvent", event))
     return Change(command, key, state.balance, after.balance, None)
+
+
+async def alone_below(pool: "Pool", actor: str, limit: int) -> int:
+    """Below how much this user may still move alone; `limit` is APPROVAL_CREDITS_MIN, 0: none."""
+    if not limit:
+        return AMOUNT_MAX + 1
+    return max(0, limit - int(await pool.fetchval(query("moved_alone"), actor)))

@@ -144,3 +144,29 @@ FROM operations ORDER BY ended_at IS NOT NULL, requested_at DESC LIMIT $1
 -- name: operations_unmoved_since
 -- Since when, epoch seconds, the one that moved longest ago waits; 0: none does.
 SELECT coalesce(extract(epoch FROM min(moved_at)), 0)::float8 FROM operations WHERE ended_at IS NULL
+
+-- name: moved_alone
+-- Credits that somebody gave and took in the last 24 hours without a second person. $1 actor
+SELECT coalesce(sum((e.data ->> 'amount')::bigint), 0)::bigint
+FROM events e
+WHERE e.type IN ('CreditsGranted', 'CreditsRevoked') AND e.data ->> 'actor' = $1 AND e.data ->> 'actor' <> ''
+  AND e.position > audit.position_at(clock_timestamp() - interval '1 day')
+  AND (SELECT first.type FROM events first WHERE first.position <= e.position AND first.key IS NOT NULL
+       ORDER BY first.position DESC LIMIT 1) <> 'ChangeApproved'
+
+-- name: open_proposals
+-- Changes that wait for a second person, the newest first, 100 at most.
+SELECT p.position, p.recorded_at_us, substr(p.stream, 9) AS account, p.data ->> 'change' AS change, p.data ->> 'what' AS what,
+       (p.data ->> 'amount')::bigint AS amount, p.data ->> 'reason' AS reason, p.data ->> 'actor' AS actor,
+       (p.data ->> 'ends_at_us')::bigint AS ends_at_us
+FROM (SELECT * FROM events WHERE type = 'ChangeProposed' ORDER BY position DESC LIMIT 500) AS p
+WHERE (p.data ->> 'ends_at_us')::bigint > extract(epoch FROM clock_timestamp()) * 1000000
+  AND NOT EXISTS (SELECT FROM events e WHERE e.stream = p.stream AND e.version > p.version
+                  AND (e.type = 'AccountForgotten' OR e.type IN ('ChangeApproved', 'ChangeWithdrawn')
+                                                      AND e.data ->> 'change' = p.data ->> 'change'))
+ORDER BY p.position DESC LIMIT 100
+
+-- name: form_answered
+-- What became of a form: an operation's page or an event's, null for none. $1 the form's key
+SELECT coalesce((SELECT '/operations/' || operation FROM operations WHERE operation = $1),
+                (SELECT '/events/' || position FROM events WHERE key IN ('dashboard:' || $1, 'operator:' || $1) LIMIT 1))

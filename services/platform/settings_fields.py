@@ -137,9 +137,7 @@ class SettingsFields(BaseSettings, defer_build=True):
     )
     dashboard_host: str = Field("127.0.0.1", description="Address the dashboard listens on")
     dashboard_port: Port = Field(8090, description="Port of the dashboard; 0: any free one")
-    dashboard_url: Url | None = Field(
-        None, description="Where browsers reach the dashboard, https://…; empty: its own address"
-    )
+    dashboard_url: Url | None = Field(None, description="Its address for browsers, https://…; empty: its own")
     health_host: str = Field("127.0.0.1", description="Address of each process's health and metrics server")
     health_port: Port | None = Field(None, description="Its port; 0: any free one; empty: no such server")
     ready_file: Path | None = Field(
@@ -318,6 +316,7 @@ class SettingsFields(BaseSettings, defer_build=True):
     free_credits: int = Field(2, ge=0, le=1000, description="Credits a new seller is given once")
     welcome_cap_per_day: int = Field(0, ge=0, description="Such gifts in credits a day (UTC); 0: no cap")
     cost_cap_per_day: int = Field(0, ge=0, description="KIE credits that a day (UTC) may cost; 0: no cap")
+    approval_credits_min: int = Field(0, ge=0, description="A user's credits of a day alone; 0: no limit")
     referral_after: Literal["purchase", "video"] = Field(
         "purchase", description="purchase, video: what of an invited friend brings both sides their bonus"
     )

@@ -28,9 +28,10 @@ async def open_pages(
     role: Role = Role.owner,
     locale: str = "en",
     redis: Redis | None = None,
+    name: str = "0" * 24,
 ) -> AsyncIterator[Client]:
     """A client of the dashboard, let in as somebody of this role."""
-    user = User("0" * 24, "olga", role, locale)
+    user = User(name, "olga", role, locale)
 
     async def authenticate(_: web.Request) -> User:
         return user

@@ -3,7 +3,7 @@
 from typing import Final
 
 from services.dashboard import live
-from services.dashboard.pages import errors, events, home, jobs, machinery
+from services.dashboard.pages import errors, events, home, jobs, machinery, operations
 from services.dashboard.routes import Route
 
 ROUTES: Final[tuple[Route, ...]] = (
@@ -12,6 +12,7 @@ ROUTES: Final[tuple[Route, ...]] = (
     *jobs.ROUTES,
     *events.ROUTES,
     *machinery.ROUTES,
+    *operations.ROUTES,
     *live.ROUTES,
 )
 """Every route of the dashboard but the static files."""
