@@ -59,7 +59,7 @@ class Forked:
     """
 
     def __init__(self, connection: socket.socket, command: Sequence[str]) -> None:
-        """Raises OSError or EOFError when nobody forks."""
+        """Raises OSError or EOFError when the server is gone."""
         self.args = list(command)
         self.returncode: int | None = None
         self._connection = connection
@@ -213,7 +213,7 @@ class ForkServer:
         signal.signal(signal.SIGCHLD, lambda *_: None)
 
     def serve(self) -> None:
-        """Until whoever it is for is gone."""
+        """Fork until the other side is gone."""
         while True:
             ready, _, _ = select.select([self._door.fileno(), self._awake], [], [], self.look_s)
             if self._awake in ready:
