@@ -1,7 +1,7 @@
 """Dispatch to all rules: streams read, decide, fold. Pure; `now_us` is the database's time."""
 
 from collections.abc import Callable
-from typing import Final, cast, get_args
+from typing import Any, Final, cast, get_args
 
 import msgspec
 from msgspec.structs import fields, replace
@@ -43,7 +43,7 @@ from ledger.payments import state as payment_state
 from ledger.payments.commands import OrderCommand, OrderPayment, RefundCommand
 from ledger.payments.state import PaymentState
 from ledger.promotions import promo_codes, referrals
-from ledger.promotions.commands import PromoCommand
+from ledger.promotions.commands import PromoCommand, RewardInvitation
 from ledger.promotions.promo_codes import PromoState
 from ledger.system import decider as system
 from ledger.system.commands import LogCommand, SalesCommand, SystemCommand
@@ -128,36 +128,43 @@ _READ: Final = {
     cls: tuple((_STREAMS[f.name], f.name, f.default) for f in fields(cls) if f.name in _STREAMS)
     for cls in get_args(Command)
 }
+_ALSO_READ: Final[dict[type, tuple[str, ...]]] = {
+    **dict.fromkeys(get_args(Sale | SalesCommand), (SALES_STREAM,)),
+    **dict.fromkeys(get_args(LogCommand), (LOG_STREAM,)),
+}
 
 
 def streams_read(command: Command) -> tuple[str, ...]:
     """Streams whose state the decision needs. What the command writes elsewhere must be a new stream."""
-    if isinstance(command, SalesCommand | LogCommand):
-        return (SALES_STREAM if isinstance(command, SalesCommand) else LOG_STREAM,)
-    named = (
+    cls = type(command)
+    named = [
         stream_of(name)
-        for stream_of, field, default in _READ[type(command)]
+        for stream_of, field, default in _READ[cls]
         if (name := getattr(command, field)) != default
+    ]
+    return (*(named if len(named) < 2 else dict.fromkeys(named)), *_ALSO_READ.get(cls, ()))
+
+
+_SALES: Final = frozenset(get_args(Sale))
+_RULES: Final[dict[type, Callable[[View, Any, int], NewEvents]]] = {
+    cls: rule
+    for kind, rule in (
+        (AccountCommand, accounts.decide),
+        (ChangeCommand, proposals.decide),
+        (JobCommand, jobs.decide),
+        (RefundCommand, money_refunds.decide),
+        (OrderCommand, payments.decide),
+        (PromoCommand, promo_codes.decide),
+        (SystemCommand, system.decide),
+        (RewardInvitation, referrals.decide),
     )
-    return tuple(dict.fromkeys((*named, *([SALES_STREAM] if isinstance(command, Sale) else []))))
+    for cls in get_args(kind) or (kind,)
+}
 
 
 def decide(view: View, command: Command, now_us: int) -> NewEvents:
     """The command's events with their streams. Raises RejectedError."""
-    if isinstance(command, Sale):
+    cls = type(command)
+    if cls in _SALES:
         system.require_selling(state_of(view, SALES_STREAM, SystemState), now_us)
-    if isinstance(command, AccountCommand):
-        return accounts.decide(view, command, now_us)
-    if isinstance(command, ChangeCommand):
-        return proposals.decide(view, command, now_us)
-    if isinstance(command, JobCommand):
-        return jobs.decide(view, command, now_us)
-    if isinstance(command, RefundCommand):
-        return money_refunds.decide(view, command, now_us)
-    if isinstance(command, OrderCommand):
-        return payments.decide(view, command, now_us)
-    if isinstance(command, PromoCommand):
-        return promo_codes.decide(view, command, now_us)
-    if isinstance(command, SystemCommand):
-        return system.decide(view, command, now_us)
-    return referrals.decide(view, command, now_us)
+    return _RULES[cls](view, command, now_us)

@@ -145,27 +145,32 @@ def decide_batch(batch: Sequence[Pending], known: Mapping[str, tuple[int, State]
 def _decide_one(
     pending: Pending, known: Mapping[str, tuple[int, State]], decided: Decided, created: set[str]
 ) -> Answer | Written:
-    current: dict[str, tuple[int, State | None]] = {
-        stream: decided.states.get(stream) or known[stream] for stream in pending.reads
-    }
-    view = {stream: state for stream, (_, state) in current.items() if state is not None}
+    current: dict[str, tuple[int, State | None]] = {}
+    view: dict[str, State] = {}
+    for stream in pending.reads:
+        entry = decided.states.get(stream) or known[stream]
+        current[stream] = entry
+        view[stream] = entry[1]
     made = decide(view, pending.command, decided.now_us)
     if not made:
         return NOTHING_TO_DO
     rows: list[NewRow] = []
     for stream, event in made:
-        require_name(stream)
-        version, state = current.get(stream, (0, None))
-        if stream not in current and stream in created:
-            raise AlreadyExistsError(f"stream {stream} exists already")
-        current[stream] = (version + 1, evolve(state, event) if state is not None else None)
-        rows.append(NewRow(stream, version + 1, type(event).__name__, encode(event)))
+        at = current.get(stream)
+        if at is None:
+            require_name(stream)
+            if stream in created:
+                raise AlreadyExistsError(f"stream {stream} exists already")
+            at = 0, None
+        version, state = at[0] + 1, at[1]
+        current[stream] = version, None if state is None else evolve(state, event)
+        rows.append(NewRow(stream, version, type(event).__name__, encode(event)))
     for stream in {row.stream for row in rows}:  # all that can raise has been done; not those only read
         version, state = current[stream]
         if state is None:
             created.add(stream)
         else:
-            decided.states[stream] = (version, state)
+            decided.states[stream] = version, state
     first = len(decided.rows)
     decided.rows += rows
     return Written(first, len(rows))

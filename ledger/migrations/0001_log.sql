@@ -187,17 +187,21 @@ CREATE TABLE tree_tiles (
 CREATE SCHEMA audit;
 
 -- What an event's hash covers beside the hash before it: every other column, lengths first, so that no two rows give the same
--- bytes.
-CREATE FUNCTION audit.event_bytes("position" bigint, stream text, version bigint, type text, data text,
-                                  recorded_at_us bigint, key text, body_hash bytea, command_events bigint, writer text)
+-- bytes. The tail is what can be known before an event has its place.
+CREATE FUNCTION audit.event_tail(stream text, type text, data text, key text, body_hash bytea, command_events bigint, writer text)
     RETURNS bytea LANGUAGE sql STABLE PARALLEL SAFE
-    RETURN int8send("position") || int8send(version) || int8send(recorded_at_us)
-        || int8send(coalesce(command_events, -1))
+    RETURN int8send(coalesce(command_events, -1))
         || int4send(octet_length(stream)) || int4send(octet_length(type)) || int4send(octet_length(data))
         || int4send(coalesce(octet_length(key), -1)) || int4send(coalesce(octet_length(body_hash), -1))
         || int4send(coalesce(octet_length(writer), -1))
         || convert_to(stream || type || data || coalesce(key, '') || coalesce(writer, ''), 'UTF8')
         || coalesce(body_hash, '');
+
+CREATE FUNCTION audit.event_bytes("position" bigint, stream text, version bigint, type text, data text,
+                                  recorded_at_us bigint, key text, body_hash bytea, command_events bigint, writer text)
+    RETURNS bytea LANGUAGE sql STABLE PARALLEL SAFE
+    RETURN int8send("position") || int8send(version) || int8send(recorded_at_us)
+        || audit.event_tail(stream, type, data, key, body_hash, command_events, writer);
 
 CREATE FUNCTION audit.event_hash(previous bytea, event public.events) RETURNS bytea
     LANGUAGE sql STABLE PARALLEL SAFE

@@ -405,14 +405,15 @@ DECLARE
     next     bigint := 1;
     asked    text[];  -- each type, kind and kind of stream once,
     made     text[];  -- and its type
-    row_versions bigint[]; hashes bytea[];
+    newest   bigint[] := p_versions;  -- of each stream, with the rows so far
+    row_versions bigint[]; tails bytea[];  -- what a hash covers but for the place in the log
+    hashes   bytea[];
     queued   int[]; jobs jsonb[];  -- rows with a JobQueued, and its data
-    what text; place int; stream text; type text; version bigint; command int; job jsonb; whole boolean;  -- of one row
+    what text; place int; stream text; type text; data text; command int; job jsonb; whole boolean;  -- of one row
     charge   jsonb;   -- whose job has to be the next row
     flawed text; refused text; spoken boolean;
     head     record;
-    head_position bigint;
-    stale text[]; stale_versions bigint[];
+    used boolean; allowed bigint; stale text[]; stale_versions bigint[];
 BEGIN
     IF (n <= 4096 AND octet_length(p_data) <= 8388608 AND cardinality(keys) <= 4096 AND cardinality(streams) <= 16384
         AND n = cardinality(types) AND n = cardinality(datas) AND 1 <= ALL (p_places) AND cardinality(streams) >= ALL (p_places)
@@ -432,9 +433,17 @@ BEGIN
     END IF;
     -- What needs nothing of the log comes before the lock: others append meanwhile.
     FOR i IN 1..n LOOP
+        place := p_places[i];
+        stream := streams[place];
         type := types[i];
-        stream := streams[p_places[i]];
-        what := type || U&'\001F' || ledger.kind_of(type, datas[i]) || U&'\001F' || split_part(stream, '-', 1) || '-';
+        data := datas[i];
+        command := firsts[i];
+        row_versions[i] := newest[place] + 1;
+        newest[place] := row_versions[i];
+        tails[i] := audit.event_tail(
+            stream, type, data, keys[command], substr(p_bodies, command * 32 - 31, 32), p_counts[command],
+            CASE WHEN command IS NOT NULL THEN session_user::text END);
+        what := type || U&'\001F' || ledger.kind_of(type, data) || U&'\001F' || split_part(stream, '-', 1) || '-';
         IF (what = ANY (asked)) IS DISTINCT FROM true THEN
             asked := asked || what;
             made := made || type;
@@ -442,37 +451,48 @@ BEGIN
         -- A charge is followed, in its command, by the first event of its job, of that price, account and parts; a job
         -- follows its charge, or has no price and follows the requeueing that names it.
         IF type = 'JobQueued' THEN
-            job := datas[i]::jsonb;
+            job := data::jsonb;
             IF charge IS NULL THEN
                 whole := job -> 'price' = '0' AND EXISTS (
                     SELECT FROM unnest(types, datas) AS r (type, data)
                     WHERE r.type = 'JobRequeued' AND r.data::json ->> 'as_job' = substr(stream, 5));
             ELSE
-                whole := p_versions[p_places[i]] = 0
+                whole := row_versions[i] = 1
                     AND stream = 'job-' || (charge ->> 'job') AND streams[p_places[i - 1]] = 'account-' || (job ->> 'account')
                     AND (charge -> 'amount')::text ~ '^[1-9][0-9]{0,8}$' AND job -> 'price' = charge -> 'amount'
                     AND job -> 'parts' = charge -> 'parts'
                     AND (jsonb_array_length(charge -> 'parts') = 1 AND charge #> '{parts,0,amount}' = charge -> 'amount'
                          OR ledger.parts_of(charge) = (charge ->> 'amount')::bigint);
             END IF;
-            whole := whole AND firsts[i] IS NULL;
+            whole := whole AND command IS NULL;
             charge := NULL;
             jobs := jobs || job;
             queued := queued || i;
         ELSE
             whole := charge IS NULL;
-            charge := CASE type WHEN 'CreditsCharged' THEN datas[i]::jsonb END;
+            charge := CASE type WHEN 'CreditsCharged' THEN data::jsonb END;
         END IF;
         IF whole IS DISTINCT FROM true THEN flawed := concat_ws(', ', flawed, format('%s, event %s', type, i)); END IF;
     END LOOP;
     IF charge IS NOT NULL THEN flawed := concat_ws(', ', flawed, format('%s, event %s', type, n)); END IF;
-    spoken := strpos(p_data, 'login:') > 0 OR strpos(p_data, '\u') > 0;  -- JSON may write letters so
+    spoken := strpos(p_data, 'login:') > 0 OR strpos(p_data, '\') > 0;  -- JSON may write letters as \u…
 
     head := ledger.enter(p_cursors, p_cursor_hashes, p_wall_us, p_witness_us);
     outcome := head.outcome;
     believed_us := head.believed_us;
     IF outcome = 'back' THEN RETURN; END IF;
-    IF EXISTS (SELECT FROM public.events e WHERE e.key = ANY (keys)) THEN
+    -- In one query: what is not looked at in the end is cheaper than a query of its own.
+    SELECT EXISTS (SELECT FROM public.events e WHERE e.key = ANY (keys)),
+           (SELECT count(*) FROM ledger.event_rights e
+            WHERE e.type = ANY (made) AND concat_ws(U&'\001F', e.type, e.kind, e.stream) = ANY (asked) AND session_user = ANY (e.roles)),
+           array_agg(v.stream), array_agg(v.version)
+    INTO used, allowed, stale, stale_versions
+    FROM (SELECT streams[i] AS stream, p_versions[i] AS version FROM generate_series(1, cardinality(streams)) AS i) AS v
+    WHERE v.version IS DISTINCT FROM coalesce(
+        -- From there on: a page may hold a hundred older ones.
+        (SELECT f.version FROM public.events f WHERE f.stream = v.stream AND f.version >= v.version
+         ORDER BY f.version DESC LIMIT 1), 0);
+    IF used THEN
         outcome := 'keys';
         detail := ledger.used_keys(keys);
         RETURN;
@@ -486,10 +506,7 @@ BEGIN
         RETURN;
     END IF;
 
-    IF cardinality(asked) > (
-        SELECT count(*) FROM ledger.event_rights e
-        WHERE e.type = ANY (made) AND concat_ws(U&'\001F', e.type, e.kind, e.stream) = ANY (asked) AND session_user = ANY (e.roles)
-    ) THEN  -- or as a member of what may; superusers are members of everything: `enter` refuses them
+    IF cardinality(asked) > allowed THEN  -- or as a member of what may; superusers are members of everything: `enter` refuses them
         SELECT string_agg(coalesce(translate(a.what, U&'\001F', ' '), '?'), ', ') INTO refused
         FROM unnest(asked) AS a (what)
         WHERE NOT EXISTS (
@@ -511,12 +528,6 @@ BEGIN
         IF detail IS NOT NULL THEN RETURN; END IF;
     END IF;
 
-    SELECT array_agg(e.stream), array_agg(e.version) INTO stale, stale_versions
-    FROM (SELECT streams[i] AS stream, p_versions[i] AS version FROM generate_series(1, cardinality(streams)) AS i) AS e
-    WHERE e.version IS DISTINCT FROM coalesce(
-        -- From there on: a page may hold a hundred older ones.
-        (SELECT f.version FROM public.events f WHERE f.stream = e.stream AND f.version >= e.version
-         ORDER BY f.version DESC LIMIT 1), 0);
     IF stale IS NOT NULL THEN
         outcome := 'stale';
         detail := ledger.fresh_events(stale, stale_versions);
@@ -532,32 +543,22 @@ BEGIN
         VALUES (head.position + 1, head.position + n, p_now_us, head.clock_us, p_wall_us, p_witness_us);
     END IF;
 
-    head_position := head.position;
+    hashes[0] := head.hash;
     FOR i IN 1..n LOOP
-        place := p_places[i];
-        stream := streams[place];
-        version := p_versions[place] + 1;
-        type := types[i];
-        command := firsts[i];
-        hash := sha256(hash || audit.event_bytes(
-            head_position + i, stream, version, type, datas[i], at_us, keys[command], substr(p_bodies, command * 32 - 31, 32),
-            p_counts[command], CASE WHEN command IS NOT NULL THEN session_user::text END));
-        hashes[i] := hash;
-        p_versions[place] := version;
-        row_versions[i] := version;
+        hashes[i] := sha256(hashes[i - 1] || int8send("position" + i) || int8send(row_versions[i]) || int8send(at_us) || tails[i]);
     END LOOP;
+    hash := hashes[n];
     IF flawed IS NULL THEN
-        "position" := head_position + n;
         INSERT INTO public.events (position, stream, version, type, data, key, body_hash, command_events, writer,
                                    recorded_at_us, hash)
-        SELECT head_position + i, streams[p_places[i]], row_versions[i], types[i], datas[i]::json, keys[firsts[i]],
+        SELECT head.position + i, streams[p_places[i]], row_versions[i], types[i], datas[i]::json, keys[firsts[i]],
                substr(p_bodies, firsts[i] * 32 - 31, 32), p_counts[firsts[i]],
                CASE WHEN firsts[i] IS NOT NULL THEN session_user::text END, append.at_us, hashes[i]
         FROM generate_series(1, n) AS i;
         IF made && ARRAY['CreditsGranted', 'CreditsRefunded', 'CreditsRevoked', 'CreditsRestored', 'CreditsExpired', 'JobFailed'] THEN
             SELECT string_agg(format('%s at %s', f.type, f.position), ', ') INTO flawed
-            FROM ledger.flawed_credits(head_position) AS f;
-            PERFORM ledger.require_within_day(head_position);
+            FROM ledger.flawed_credits(head.position) AS f;
+            PERFORM ledger.require_within_day(head.position);
         END IF;
     END IF;
     IF flawed IS NOT NULL THEN
@@ -565,7 +566,7 @@ BEGIN
     END IF;
     IF queued IS NOT NULL THEN
         INSERT INTO public.open_jobs (job, account, position, deadline_at_us)
-        SELECT substr(streams[p_places[queued[i]]], 5), jobs[i] ->> 'account', head_position + queued[i],
+        SELECT substr(streams[p_places[queued[i]]], 5), jobs[i] ->> 'account', head.position + queued[i],
                (jobs[i] ->> 'deadline_at_us')::bigint
         FROM generate_series(1, cardinality(queued)) AS i;
     END IF;
@@ -574,6 +575,7 @@ BEGIN
         WHERE o.job = ANY (ARRAY(SELECT substr(streams[p_places[i]], 5) FROM generate_series(1, n) AS i
                                  WHERE types[i] IN ('JobSucceeded', 'JobFailed')));
     END IF;
+    "position" := head.position + n;
 END $$;
 
 -- Takes the log's time back to the database's clock, which an operator's own, p_true_us, confirms, when its newest event is
