@@ -141,7 +141,7 @@ class Words:
         if not time_us:
             return Markup("—")
         at = datetime.fromtimestamp(time_us / 1e6, UTC)
-        form = "%H:%M:%S" if self._now_us() - time_us < DAY_S * 1_000_000 // 2 else "%d.%m.%Y %H:%M"
+        form = "%H:%M:%S" if abs(self._now_us() - time_us) < DAY_S * 500_000 else "%d.%m.%Y %H:%M"
         full = at.isoformat(timespec="milliseconds")
         return Markup('<time datetime="{0}" title="{0}">{1}</time>').format(full, at.strftime(form))
 

@@ -2,6 +2,8 @@
 
 import asyncio
 import re
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +19,10 @@ from services.dashboard.routes import Role
 from services.generation.catalogue import load_catalogue
 from services.operations.runner import OperationRunner, job_steps
 from services.platform.blobs import BlobStore
-from services.platform.settings import Settings
+from services.platform.database import create_pool, reading_pool
+from services.platform.process_ledger import open_ledger
+from services.platform.settings import Settings, load_settings
+from tests.support.arena.processes import own_login
 from tests.support.dashboard import Client, open_pages, page
 from tests.support.order_fixture import OrderFixture, PlacedOrder
 
@@ -26,6 +31,25 @@ if TYPE_CHECKING:
 
 MODEL = load_catalogue().default.slug
 WHY = "ticket <b>7</b>"
+
+
+Desk = Callable[..., AbstractAsyncContextManager[Client]]
+
+
+@pytest.fixture
+async def desk(database_url: str, settings: Settings) -> AsyncIterator[Desk]:
+    """Opens the pages with the rights of the dashboard's own login."""
+    own = settings.replace(database_url=own_login(database_url, "dashboard"))
+    async with (
+        await create_pool(own, "dashboard") as writing,
+        await reading_pool(own, "dashboard") as reading,
+        Ledger(own.require_database_url(), writing) as ledger,
+    ):
+
+        def opened(limit: int = 0, **who: Any) -> AbstractAsyncContextManager[Client]:
+            return open_pages(reading, ledger, own.replace(approval_credits_min=limit), **who)
+
+        yield opened
 
 
 @pytest.fixture
@@ -54,12 +78,15 @@ def address(path: str, name: str) -> str:
     return re.sub(r"{name[^}]*}", name, path).replace("{change}", "c1")
 
 
-async def run(ledger: Ledger, pool: "Pool", settings: Settings) -> None:
-    await OperationRunner(pool, job_steps(settings, ledger, pool), asyncio.Event()).run_once()
+async def run(database_url: str) -> None:
+    """What maintenance does, with its own rights."""
+    own = load_settings(database_url=own_login(database_url, "maintenance"))
+    async with open_ledger(own, "maintenance") as (ledger, pool):
+        await OperationRunner(pool, job_steps(own, ledger, pool), asyncio.Event()).run_once()
 
 
-async def test_a_group_is_a_frozen_plan_done_once_and_its_page_tells(ledger, pool, settings, order):
-    async with open_pages(pool, ledger, settings, role=Role.operator) as client:
+async def test_a_group_is_a_frozen_plan_done_once_and_its_page_tells(desk, pool, database_url, order):
+    async with desk(role=Role.operator) as client:
         form = hidden(await page(client, "/errors/requeue"))
         assert form["targets"].split() == sorted(order.jobs[:2], key=form["targets"].index)
         for reason in ("", " ", "x" * 501, "\x00"):
@@ -69,7 +96,7 @@ async def test_a_group_is_a_frozen_plan_done_once_and_its_page_tells(ledger, poo
         assert asked == [(303, f"/operations/{form['key']}")] * 2
         shown = await page(client, asked[0][1])
         assert "0 of 2" in shown and "ticket &lt;b&gt;7" in shown and 'hx-trigger="every 2s"' in shown
-        await run(ledger, pool, settings)
+        await run(database_url)
         progress = await page(client, asked[0][1] + "/progress")
         assert "2 of 2" in progress and "hx-get" not in progress
         status, text = await send(client, f"/jobs/{order.jobs[0]}/retry", **hidden(later), reason=WHY)
@@ -79,18 +106,18 @@ async def test_a_group_is_a_frozen_plan_done_once_and_its_page_tells(ledger, poo
     assert await pool.fetchval("SELECT count(*) FROM events WHERE type = 'JobRequeued'") == 2
 
 
-async def test_an_abort_comes_before_what_has_not_begun(ledger, pool, settings, order):
-    async with open_pages(pool, ledger, settings) as client:
+async def test_an_abort_comes_before_what_has_not_begun(desk, database_url, order):
+    async with desk() as client:
         form = hidden(await page(client, "/errors/drop"))
         _, where = await send(client, "/errors/drop", **form, reason=WHY)
         assert (await send(client, where + "/abort"))[0] == 303
         assert "to be aborted" in await page(client, where)
-        await run(ledger, pool, settings)
+        await run(database_url)
         assert "aborted: 0 of 2" in await page(client, where)
 
 
 @pytest.mark.parametrize("locale", ["en", "ru"])
-async def test_every_form_shows_what_it_would_do(ledger, pool, settings, order, locale: str):
+async def test_every_form_shows_what_it_would_do(desk, ledger, order, locale: str):
     account = order.seller.account
     await ledger.execute(c.ProposeChange(account, "c1", "grant", 7, "x", "user:else"), key="c1")
     places = {
@@ -100,7 +127,7 @@ async def test_every_form_shows_what_it_would_do(ledger, pool, settings, order, 
         "/read-models/{name}/rebuild": "balances",
     }  # fmt: skip
     fields = {"amount": "5", "class": "our_fault"}
-    async with open_pages(pool, ledger, settings, locale=locale) as client:
+    async with desk(locale=locale) as client:
         for action in ACTIONS:
             path = address(action.path, places.get(action.path, account))
             needed = [field.name for field in action.fields if field.needed]
@@ -116,9 +143,9 @@ async def test_every_form_shows_what_it_would_do(ledger, pool, settings, order, 
         await page(client, "/errors/drop?group=%00", status=400)
 
 
-async def test_each_action_is_its_role_s(ledger, pool, settings, order):
+async def test_each_action_is_its_role_s(desk, order):
     for role in Role:
-        async with open_pages(pool, ledger, settings, role=role) as client:
+        async with desk(role=role) as client:
             for action in ACTIONS:
                 path = address(action.path, order.seller.account)
                 for method in ("GET", "POST"):
@@ -133,16 +160,16 @@ async def grant(client: Client, account: str, amount: int, reason: str = WHY) ->
     return await send(client, path, **hidden(await page(client, f"{path}?amount={amount}")), reason=reason)
 
 
-async def test_credits_add_up_to_the_limit_and_then_wait_for_a_second_person(ledger, pool, settings, order):
-    account, limited = order.seller.account, settings.replace(approval_credits_min=100)
+async def test_credits_add_up_to_the_limit_and_then_wait_for_a_second_person(desk, ledger, order):
+    account = order.seller.account
 
     async def balance() -> int:
         return int((await ledger.read.account(account)).balance)
 
     before = await balance()
     async with (
-        open_pages(pool, ledger, limited, role=Role.operator, name="u1") as one,
-        open_pages(pool, ledger, limited, name="u2") as two,
+        desk(100, role=Role.operator, name="u1") as one,
+        desk(100, name="u2") as two,
     ):
         form = hidden(await page(one, f"/people/{account}/grant?amount=60"))
         answers = [await send(one, f"/people/{account}/grant", **form, reason=WHY) for _ in range(2)]
@@ -161,9 +188,9 @@ async def test_credits_add_up_to_the_limit_and_then_wait_for_a_second_person(led
         assert (await grant(two, account, 99))[1].startswith("/events/")
 
 
-async def test_what_is_proposed_and_erased_is_not_approved(ledger, pool, settings, order):
-    account, limited = order.seller.account, settings.replace(approval_credits_min=1)
-    async with open_pages(pool, ledger, limited) as client:
+async def test_what_is_proposed_and_erased_is_not_approved(desk, ledger, order):
+    account = order.seller.account
+    async with desk(1) as client:
         assert (await grant(client, account, 40)) == (303, "/operations")
         ((_, change),) = re.findall(r"/proposals/(\w+)/(\w+)/approve", await page(client, "/operations"))
         path = f"/proposals/{account}/{change}/approve"
@@ -175,8 +202,8 @@ async def test_what_is_proposed_and_erased_is_not_approved(ledger, pool, setting
         assert "Nothing waits" in await page(client, "/operations")
 
 
-async def test_sales_are_paused_and_go_on(ledger, pool, settings):
-    async with open_pages(pool, ledger, settings) as client:
+async def test_sales_are_paused_and_go_on(desk, ledger):
+    async with desk() as client:
         for path, closed in (("/sales/pause", "paused"), ("/sales/resume", None)):
             form: dict[str, Any] = hidden(await page(client, path))
             status, where = await send(client, path, **form, reason=WHY)

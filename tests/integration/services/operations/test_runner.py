@@ -17,7 +17,9 @@ from services.operations.runner import Operation, OperationRunner, Tell, job_ste
 from services.platform.blobs import BlobStore
 from services.platform.settings import load_settings
 from tests.integration.ledger.test_door import login
+from tests.support.arena.processes import own_login
 from tests.support.order_fixture import OrderFixture, PlacedOrder
+from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
     Pool = asyncpg.Pool[asyncpg.Record]
@@ -268,3 +270,31 @@ async def test_what_may_be_asked_for_is_bounded_in_the_database(ask_for, login, 
     for sql in ("UPDATE operations SET actor = 'user:x'", "DELETE FROM operations", "DELETE FROM accounts"):
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
             await dashboard.execute(sql)
+
+
+async def test_a_killed_maintenance_leaves_what_another_goes_on_with(
+    ask_for, studio, pool, database_url, services
+):
+    order = await studio.order(await studio.seller(credits=60), 50, model=MODEL)
+    for job in order.jobs:
+        await studio.fail(order, job, "poison")
+    url = own_login(database_url, "maintenance")
+    first = await asyncio.to_thread(lambda: services.start("maintenance", DATABASE_URL=url, name="first"))
+    await ask_for("drop-00001", "drop", *order.jobs)
+
+    async def gone_through() -> int:
+        return int((await row(pool, "drop-00001"))["done"])
+
+    await eventually(gone_through, what="it is begun")
+    first.kill()
+    assert await count(pool, "DeadLetterDropped") >= await gone_through()
+    await lapse(pool)
+    await asyncio.to_thread(lambda: services.start("maintenance", DATABASE_URL=url, name="second"))
+
+    async def ended() -> bool:
+        return (await row(pool, "drop-00001"))["state"] == "done"
+
+    await eventually(ended, what="the second goes on")
+    found = await row(pool, "drop-00001")
+    assert (found["done"], found["refused"]) == (50, [])
+    assert await count(pool, "DeadLetterDropped") == 50
