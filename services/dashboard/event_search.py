@@ -20,8 +20,8 @@ from services.dashboard.figures import Filter, measured, value_at
 
 query = load_queries("services.dashboard")
 
-WINDOW: Final = 2000
-"""Rows that a page reads at most of the log."""
+WINDOW: Final = 1900
+"""Rows that a page reads at most of the log, beside some that find the place."""
 SHOWN: Final = 200
 SELDOM: Final = frozenset({"CreditsGranted", "CreditsRevoked", "PaymentFlagged", "VideoGifted"})
 
@@ -50,7 +50,7 @@ async def search(reader: Reader, wanted: Filter, before: int | None = None) -> F
     first, head = row["first"], row["head"]
     last = min(row["last"], head if wanted.position is None else wanted.position)
     top = last if before is None else min(last, before)
-    types = list(wanted.types) or None
+    types, most = list(wanted.types) or None, WINDOW
     streams = await _streams(reader, wanted)
     if streams is not None:
         rows = await reader.fetch(query("events_of_streams"), streams, first, top, types, WINDOW)
@@ -58,12 +58,13 @@ async def search(reader: Reader, wanted: Filter, before: int | None = None) -> F
         sql = query("events_of_actor").format(acted=ACTED)
         rows = await reader.fetch(sql, wanted.actor, first, top, types, WINDOW)
     elif types and SELDOM.issuperset(types):
-        rows = await reader.fetch(query("events_seldom"), types, first, top, WINDOW)
+        most = WINDOW // len(types)  # of each as many, so that the newest of all are among them
+        rows = await reader.fetch(query("events_seldom"), types, first, top, most)
     else:
         low = max(first, top - WINDOW + 1)
         rows = await reader.fetch(query("events_window"), low, top, types)
         return Found(_keep(rows, wanted), low - 1 if low > first else None, first, last, head)
-    more = rows[-1]["position"] - 1 if len(rows) == WINDOW and rows[-1]["position"] > first else None
+    more = rows[-1]["position"] - 1 if len(rows) == most and rows[-1]["position"] > first else None
     return Found(_keep(rows, wanted), more, first, last, head)
 
 

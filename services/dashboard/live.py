@@ -47,38 +47,38 @@ class Hints:
         self.authenticate = authenticate
         self.closed = False
         self._pool = pool
-        self._listeners: set[Listener] = set()
+        self.listeners: set[Listener] = set()
         self._polling: asyncio.Task[None] | None = None
 
     @contextlib.contextmanager
     def listen(self, user: str) -> Iterator[Listener]:
         """Raises HTTPServiceUnavailable when too many listen, or too many of this user."""
-        users = Counter(listener.user for listener in self._listeners)
-        if len(self._listeners) >= STREAMS_MAX or users[user] >= STREAMS_OF_USER_MAX or self.closed:
+        users = Counter(listener.user for listener in self.listeners)
+        if len(self.listeners) >= STREAMS_MAX or users[user] >= STREAMS_OF_USER_MAX or self.closed:
             raise web.HTTPServiceUnavailable(text="too many pages follow; this one does not")
         listener = Listener(user)
-        self._listeners.add(listener)
+        self.listeners.add(listener)
         self._polling = self._polling or asyncio.create_task(self._poll())
         try:
             yield listener
         finally:
-            self._listeners.discard(listener)
+            self.listeners.discard(listener)
 
     async def close(self) -> None:
         self.closed = True
-        for listener in self._listeners:
+        for listener in self.listeners:
             listener.woken.set()
 
     async def _poll(self) -> None:
         seen: dict[str, int] = {}
-        while self._listeners:
+        while self.listeners:
             with contextlib.suppress(*DATABASE_ERRORS):  # it is asked again, and pages say that it is away
                 found = {topic: at for topic, at in await self._pool.fetch(query("topics"))}
                 changed = {topic for topic, at in found.items() if seen and seen.get(topic) != at}
                 seen = found
-                for listener in self._listeners:
+                for listener in self.listeners:
                     listener.topics |= changed
-            for listener in self._listeners:
+            for listener in self.listeners:
                 listener.woken.set()
             await asyncio.sleep(POLL_S)
         self._polling = None

@@ -1,8 +1,11 @@
 -- name: events_of_streams
--- The newest events of some streams. $1 streams, $2 from and $3 to a position, $4 types or NULL, $5 at most so many
-SELECT position, stream, version, type, data::text AS data, key, body_hash, command_events, writer, recorded_at_us, hash
-FROM events WHERE stream = ANY ($1::text[]) AND position BETWEEN $2 AND $3 AND ($4::text[] IS NULL OR type = ANY ($4))
-ORDER BY position DESC LIMIT $5
+-- The newest events of some streams, each read by its own index and not (+ 0) by position. $1 streams, $2 from and $3 to a position,
+-- $4 types or NULL, $5 at most so many
+SELECT e.position, e.stream, e.version, e.type, e.data::text AS data, e.key, e.body_hash, e.command_events, e.writer, e.recorded_at_us, e.hash
+FROM unnest($1::text[]) AS named CROSS JOIN LATERAL (
+    SELECT * FROM events WHERE stream = named AND position + 0 BETWEEN $2 AND $3 AND ($4::text[] IS NULL OR type = ANY ($4))
+    ORDER BY version DESC LIMIT $5) AS e
+ORDER BY e.position DESC LIMIT $5
 
 -- name: events_of_actor
 -- The newest events that somebody caused. $1 actor, $2 from and $3 to a position, $4 types or NULL, $5 at most so many
@@ -12,10 +15,13 @@ FROM events WHERE data ->> 'actor' = $1 AND data ->> 'actor' <> '' AND type IN (
 ORDER BY position DESC LIMIT $5
 
 -- name: events_seldom
--- The newest events of types that are indexed. $1 types of those in events_seldom, $2 from and $3 to a position, $4 at most so many
-SELECT position, stream, version, type, data::text AS data, key, body_hash, command_events, writer, recorded_at_us, hash
-FROM events WHERE type IN ('CreditsGranted', 'CreditsRevoked', 'PaymentFlagged', 'VideoGifted') AND type = ANY ($1)
-  AND position BETWEEN $2 AND $3 ORDER BY position DESC LIMIT $4
+-- The newest events of types that are indexed, type by type. $1 types of those in events_seldom, $2 from and $3 to a position, $4 at
+-- most so many
+SELECT e.position, e.stream, e.version, e.type, e.data::text AS data, e.key, e.body_hash, e.command_events, e.writer, e.recorded_at_us, e.hash
+FROM unnest($1::text[]) AS wanted CROSS JOIN LATERAL (
+    SELECT * FROM events WHERE type IN ('CreditsGranted', 'CreditsRevoked', 'PaymentFlagged', 'VideoGifted') AND type = wanted
+      AND position BETWEEN $2 AND $3 ORDER BY position DESC LIMIT $4) AS e
+ORDER BY e.position DESC LIMIT $4
 
 -- name: events_window
 -- Of a window of positions those of some types. $1 from and $2 to a position, $3 types or NULL

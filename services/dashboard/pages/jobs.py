@@ -115,8 +115,8 @@ def unknown(steps: list[Step], row: Any) -> list[tuple[str, int]]:
     """Unknown facts of a job: msgids, each with a number."""
     events = [decode_data(s.type, s.data, s.position or 0) for s in steps if s.data is not None]
     intended = [e.submission for e in events if isinstance(e, SubmissionIntended)]
-    heard = {e.submission for e in events if isinstance(e, SubmissionAccepted)}
-    heard |= {e.submission for e in events if isinstance(e, SubmissionFailed)}
+    tasks = {e.submission for e in events if isinstance(e, SubmissionAccepted)}
+    heard = tasks | {e.submission for e in events if isinstance(e, SubmissionFailed)}
     found = [
         (N_("Nobody knows whether submission %(n)s arrived at the provider."), n)
         for n in intended

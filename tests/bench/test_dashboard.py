@@ -1,0 +1,52 @@
+"""Server time of every page of the dashboard, and what its process holds.
+
+BENCH_EVENTS sets the length of the log: 1,000,000 unless it says otherwise, 10,000,000 for the figures in
+docs/performance.md. Each page is asked by one reader, again and again; the process is the benchmark's own.
+"""
+
+import os
+import time
+
+import asyncpg
+import pytest
+import uvloop
+
+from ledger.log.ledger import Ledger
+from services.platform.settings import load_settings
+from tests.bench.figures import Run, show
+from tests.bench.load import rss_mb
+from tests.support.big_pages import addresses, fill_pages
+from tests.support.dashboard import open_pages
+
+pytestmark = pytest.mark.bench
+
+EVENTS = int(os.environ.get("BENCH_EVENTS", "1000000"))
+ASKED = 100
+
+
+def test_dashboard(durable_url: str) -> None:
+    uvloop.run(measure(durable_url))
+
+
+async def measure(url: str) -> None:
+    log = await fill_pages(url, EVENTS)
+    rows: list[tuple[object, ...]] = []
+    async with (
+        asyncpg.create_pool(url, min_size=1, max_size=4) as pool,
+        Ledger(url, pool) as ledger,
+        open_pages(pool, ledger, load_settings(database_url=url)) as client,
+    ):
+        for address in addresses():
+            latencies: list[float] = []
+            for _ in range(ASKED):
+                began = time.perf_counter()
+                response = await client.get(address)
+                size = len(await response.read())
+                latencies.append(time.perf_counter() - began)
+                assert response.status == 200, address
+            run = Run(sum(latencies), latencies)
+            rows.append((address, size, run.percentile_ms(50), run.percentile_ms(95), rss_mb(os.getpid())))
+    show(
+        f"Pages of the dashboard, {log.events:,} events, asked {ASKED} times each",
+        ("page", "bytes", "p50 ms", "p95 ms", "MB"), rows,
+    )  # fmt: skip
