@@ -25,8 +25,8 @@ MORE = (
     "/events?type=JobFailed", f"/events?account={ACCOUNT}", f"/events?job={JOB}", "/events?actor=x",
     "/events?type=CreditsGranted", "/events?type=CreditsGranted&type=VideoGifted",
     "/events?actor=login:neurocards_operator", "/errors?hours=72", "/errors?hours=72&count=submissions",
-    "/jobs?state=failed", "/jobs?state=open", "/jobs?class=timeout&model=x&style=y&age=older", f"/jobs?account={ACCOUNT}",
-    "/jobs?before=1700000000000000:x",
+    "/jobs?state=failed", "/jobs?state=open", "/jobs?class=timeout&model=x&style=y&age=older",
+    f"/jobs?account={ACCOUNT}", "/jobs?before=1700000000000000:x",
 )  # fmt: skip
 _DELIVERIES = """
 INSERT INTO deliveries (job, kind, position, account, order_id, number, of_jobs, locale, state)
