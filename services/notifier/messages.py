@@ -290,7 +290,8 @@ class Messages(Speech):
         over = all(line.state in ENDED for line in lines)
         with self._texts.speaking(locale):
             parts = [order_title(over=over), *what_lines(what.product, what.style)]
-            parts += [*made_lines(what.format, what.seconds, len(lines)), ""]
+            parts += made_lines(what.format, what.seconds, len(lines))
+            parts += [""] if over else [self._say("📨 I send it here as soon as it is ready.", locale), ""]
             if len(lines) > LINES_MAX:
                 counts = Counter(line.state for line in lines)
                 parts += [f"{state_name(s)}: {videos_text(counts[s])}" for s in STATES if counts[s]]

@@ -23,6 +23,8 @@ WORDS: Final = {
         "accept": "Принимаю",
         "styles": "Выбрать стиль",
         "style": "Распаковка",
+        "turned": "2 из 8, 3 из 8",
+        "choose": "Выбрать",
         "create": "Создать за",
         "rendering": "создаём видео",
         "finished": "Заказ завершён",
@@ -32,7 +34,7 @@ WORDS: Final = {
         "operations": "Операции",
         "settings": "Настройки",
         "change text": "Другое описание",
-        "waits for text": "Теперь опишите товар",
+        "waits for text": "Напишите другое описание",
         "package": "10 кредитов",
         "card": "Карта или СБП",
         "pay": "Оплатить",
@@ -43,6 +45,8 @@ WORDS: Final = {
         "accept": "Accept",
         "styles": "Choose a style",
         "style": "Unboxing",
+        "turned": "2 of 8, 3 of 8",
+        "choose": "Choose",
         "create": "Create for",
         "rendering": "rendering the video",
         "finished": "order is finished",
@@ -52,7 +56,7 @@ WORDS: Final = {
         "operations": "Operations",
         "settings": "Settings",
         "change text": "Change the text",
-        "waits for text": "Now describe the product",
+        "waits for text": "Write another description",
         "package": "10 credits",
         "card": "Card or SBP",
         "pay": "Pay ",
@@ -81,9 +85,11 @@ async def test_from_a_photo_to_a_video_in_three_taps(
     await chat.sees_button(words["styles"])
     await chat.shot("02-card")
     await chat.tap(words["styles"])
-    await chat.sees_button(words["style"])
+    for turned in words["turned"].split(", "):
+        await chat.tap("▶️")
+        await chat.sees(turned)
     await chat.shot("03-styles")
-    await chat.tap(words["style"])
+    await chat.tap(words["choose"])
     await chat.sees_button(words["create"])
     await chat.shot("04-ready")
     await chat.tap(words["create"])

@@ -205,9 +205,14 @@ def settings(reminders: bool, note: str = "") -> Screen:
         for name, words in LANGUAGE_NAMES.items()
     ]
     text = "\n".join(
-        [*([note, ""] if note else []), _("⚙️ <b>Settings</b>"), _("Which language shall we speak?")]
+        [
+            *([note, ""] if note else []),
+            _("⚙️ <b>Settings</b>"),
+            _("Which language shall we speak?"),
+            _("Reminders are of credits that end soon and of an order that you left unfinished."),
+        ]
     )
-    turned = _("🔔 Reminders: on") if reminders else _("🔕 Reminders: off")
+    turned = _("🔔 Reminders are on: switch off") if reminders else _("🔕 Reminders are off: switch on")
     switch = button(turned, Reminders(on=not reminders).pack())
     return Screen(text, keyboard(languages, [switch], [_back()], [home_button()]))
 

@@ -61,6 +61,8 @@ def screen(draft: Draft, balance: int, note: str = "", *ways: InlineKeyboardButt
     view = None if note else view  # both together may be longer than a caption
     parts = [*_order(draft, balance), *([f"\n{note}"] if note else [])]
     if view is None:
+        if lacks == "styles" and not note:
+            parts.append(_("👇 Now choose a style: tap the first button."))
         return Screen("\n".join(parts), _main(draft, balance, list(ways)))
     asked, buttons = _VIEWS[view](draft, balance)
     if view == "styles":
@@ -76,7 +78,7 @@ def browsed(draft: Draft) -> str:
 
 
 def _order(draft: Draft, balance: int) -> list[str]:
-    parts = [_("🧾 <b>Your video</b>"), *what_lines(draft.words.product, draft.style)]
+    parts = [_("🧾 <b>New video</b>"), *what_lines(draft.words.product, draft.style)]
     if draft.words.wishes:
         text = _("✏️ Prompt: {text}") if own_prompt(draft) else _("💡 Wishes: {text}")
         parts.append(text.format(text=quote(draft.words.wishes, QUOTED_CHARS)))
@@ -100,8 +102,7 @@ def _main(draft: Draft, balance: int, ways: list[InlineKeyboardButton]) -> Inlin
     rows = [[_view(draft, "styles", _("🎨 Choose a style"))]]
     if missing(draft) is None:
         rows = [[create(draft)]]
-        mark = f"{style_mark(draft.style)} {style_name(draft.style)}"
-        rows.append([_view(draft, "styles", mark)])
+        rows.append([_view(draft, "styles", _("🎨 Change the style"))])
     if (lacking := draft.price * draft.number - balance) > 0:
         rows.append([topup_button(draft.draft, lacking)])
     rows += [
@@ -113,7 +114,7 @@ def _main(draft: Draft, balance: int, ways: list[InlineKeyboardButton]) -> Inlin
         [
             _view(draft, "formats", f"📐 {draft.format}"),
             _view(draft, "lengths", f"⏱ {seconds_text(draft.seconds)}"),
-            _view(draft, "numbers", f"🔢 {videos_text(draft.number)}"),
+            _view(draft, "numbers", f"🎬 × {draft.number}"),
         ],
         [tap(draft, "cancel", "", _("✖️ Cancel"))],
     ]
@@ -127,7 +128,7 @@ def _styles(draft: Draft, balance: int) -> tuple[str, InlineKeyboardMarkup]:
     text = _("🎨 <b>Choose a style</b> · {number} of {count}").format(number=at + 1, count=len(names))
     turn = [
         tap(draft, "look", names[at - 1], "◀️"),
-        tap(draft, "style", shown, _("✅ Choose")),
+        tap(draft, "style", shown, _("Choose")),
         tap(draft, "look", names[(at + 1) % len(names)], "▶️"),
     ]
     buttons = [
@@ -179,7 +180,10 @@ def _product(draft: Draft, balance: int) -> tuple[str, InlineKeyboardMarkup]:
     text = _(
         "✍️ <b>Now describe the product.</b>\n"
         "What it is, whom it is for and what is special about it. A few sentences, up to {chars} characters."
-    ).format(chars=TEXT_CHARS_MAX)
+    )
+    if draft.words.product:
+        text = _("✍️ <b>Write another description</b>, up to {chars} characters. It replaces the one above.")
+    text = text.format(chars=TEXT_CHARS_MAX)
     rows = [[_back(draft)]] if draft.words.product else [[tap(draft, "cancel", "", _("✖️ Cancel"))]]
     return text, keyboard(*rows)
 

@@ -36,6 +36,7 @@ def packages(checkout: Checkout, balance: int, draft: str, lacking: int, video_c
         if percent := _saving_percent(checkout, package):
             line += ", " + _("you save {percent} %").format(percent=percent)
         parts.append(line)
+    parts.append(_("⭐ are Telegram Stars: Telegram sells them, and here they pay."))
     return Screen("\n".join(parts), keyboard(*rows, [_way_back(draft)]))
 
 

@@ -110,7 +110,7 @@ async def test_the_whole_way_in_russian(other_visitor: Visitor) -> None:
     await visitor.press("card|style|own|")
     await visitor.hears("Напишите свой промпт")
     await visitor.say("Кружка летит над Москвой")
-    assert "Промпт: Кружка летит над Москвой" in await visitor.hears("Ваше видео")
+    assert "Промпт: Кружка летит над Москвой" in await visitor.hears("Новое видео")
     await visitor.sees(ORDER)
     await visitor.say("да")
     await visitor.hears("в очереди")
@@ -178,7 +178,7 @@ async def test_again_with_the_same_product(visitor: Visitor, world: BotWorld) ->
     again = Again(draft=Order.unpack(confirm.data).draft).pack()
     await visitor.chat.look()
     await visitor.tap(type(confirm)(confirm.message_id, "again", again))
-    assert "A red mug" in await visitor.hears("Your video")
+    assert "A red mug" in await visitor.hears("New video")
     await visitor.press(ORDER)
     assert await visitor.books() == Books(0, 2, 2)
     photos = await world.rows(

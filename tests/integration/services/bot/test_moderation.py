@@ -41,7 +41,7 @@ async def test_bad_words_and_a_bad_photo_are_changed_and_nothing_else(
     assert await visitor.books() == Books(2, 0, 0)
     await visitor.photo(caption="A red mug")
     await visitor.press("card|photo|yes")
-    words = await visitor.hears("Your video")
+    words = await visitor.hears("New video")
     assert "A red mug\n" in words and "on a windowsill" in words and "Product commercial" in words
     assert await visitor.press(ORDER) == ACCEPTED
     assert await visitor.books() == Books(1, 1, 1)

@@ -181,7 +181,7 @@ async def test_a_balance_that_changed_is_shown_where_the_card_is_still_the_bots(
     assert await granted("shown") == 1
     assert f"balance: {balance + 4} credits" in person.captions[-1] and person.draft.version == 3
     await person.press("view", "product")
-    assert await granted("asked") == 1 and "Now describe" in person.captions[-1], "what is asked stays"
+    assert await granted("asked") == 1 and "Write another" in person.captions[-1], "what is asked stays"
     await person.press("view", "")
     await ledger.execute(PauseSales("login:op", "x"), key="pause")
     await person.tap(CREATE)

@@ -48,9 +48,9 @@ def person() -> Person:
     ("part", "style", "view", "asked"),
     [
         ("photo", "ugc", "photo", "send another photo"),
-        ("product", "ugc", "product", "describe the product"),
+        ("product", "ugc", "product", "another description"),
         ("product", "own", "wishes", "Write your prompt"),
-        ("", "ugc", "", "Your video"),
+        ("", "ugc", "", "New video"),
     ],
 )
 async def test_one_tap_makes_the_draft_and_asks_for_what_must_change(
