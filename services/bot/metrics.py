@@ -25,6 +25,7 @@ DROPPED: Final = Counter(
 ANSWER_SECONDS: Final = Histogram(
     "neurocards_update_answer_seconds",
     "From an update's storing to the first call that answers it, before the limiter's waiting",
+    ["behind"],
     buckets=(0.05, 0.1, 0.2, 0.3, 0.5, 1, 2, 5, 15, 60),
 )
 
@@ -39,12 +40,12 @@ def drop(kind: str, reason: Reason) -> None:
     logger.info("update_dropped", kind=kind, reason=reason)
 
 
-_unanswered_since: ContextVar[float] = ContextVar("unanswered_since", default=0.0)
+_unanswered: ContextVar[tuple[float, str] | None] = ContextVar("unanswered", default=None)
 
 
-def handling(age_s: float) -> None:
-    """Begin to measure: this task handles an update stored `age_s` ago."""
-    _unanswered_since.set(time.monotonic() - age_s)
+def handling(age_s: float, *, behind_own: bool) -> None:
+    """Begin to measure: this task handles an update stored `age_s` ago, maybe behind another of its chat."""
+    _unanswered.set((time.monotonic() - age_s, "own" if behind_own else "nobody"))
 
 
 class AnswerTimes(BaseRequestMiddleware):
@@ -53,7 +54,7 @@ class AnswerTimes(BaseRequestMiddleware):
     async def __call__(
         self, make_request: NextRequestMiddlewareType[TelegramType], bot: Bot, method: TelegramMethod[Any]
     ) -> Any:
-        if since := _unanswered_since.get():
-            ANSWER_SECONDS.observe(time.monotonic() - since)
-            _unanswered_since.set(0.0)
+        if waits := _unanswered.get():
+            ANSWER_SECONDS.labels(waits[1]).observe(time.monotonic() - waits[0])
+            _unanswered.set(None)
         return await make_request(bot, method)

@@ -29,7 +29,9 @@ THINK_S: Final = (2.0, 8.0)
 PATIENCE_S: Final = 240.0
 FLOOD: Final = 2_000
 FLOOD_PER_S: Final = 40
-_BUCKET: Final = re.compile(r'neurocards_update_answer_seconds_bucket\{le="([^"]+)"\} ([\d.]+)')
+_BUCKET: Final = re.compile(
+    r'neurocards_update_answer_seconds_bucket\{behind="(\w+)",le="([^"]+)"\} ([\d.e+]+)'
+)
 
 
 class Times:
@@ -70,13 +72,14 @@ async def test_people_are_answered_beside_somebody_who_floods(stack: Stack) -> N
         flood_to = time.monotonic()
         problems = [problem for problem in await asyncio.gather(*people) if problem]
         health = stack.facts("bot")["health_url"]
-        answers = shares((await http.get(f"{health}/metrics")).text)
+        told = (await http.get(f"{health}/metrics")).text
         refused = (await http.get(f"{stack.sandbox_url}/__sandbox/book")).json()["telegram"]["refused"]
         cpu = {name: cpu_s(stack.pid(name)) for name in stack.names()}
 
     lines = [
         f"{PEOPLE} people over {SECONDS:g} s, done after {time.monotonic() - began:.0f} s; load {load}",
-        f"first call after storing, share within: {answers}",
+        f"first call after storing, {shares(told, 'nobody')}",
+        f"the same behind an earlier message of one's own, {shares(told, 'own')}",
         times.told("what people saw"),
         times.told("beside the flood", flood_from, flood_to),
         f"CPU s: { {name: round(spent, 1) for name, spent in cpu.items()} }",
@@ -121,10 +124,13 @@ async def flood(chat: Chat) -> None:
         await asyncio.gather(*(chat.say(f"me first {at + n}") for n in range(FLOOD_PER_S)), asyncio.sleep(1))
 
 
-def shares(metrics: str) -> dict[str, str]:
-    """For each limit in seconds the share of updates whose first call left within it."""
-    counts = {limit: float(count) for limit, count in _BUCKET.findall(metrics)}
-    return {limit: f"{count / counts['+Inf']:.1%}" for limit, count in counts.items() if limit != "+Inf"}
+def shares(metrics: str, behind: str) -> str:
+    """How many updates waited behind that, and for each limit in seconds the share whose call left within it.
+    Only who floods has many that wait behind their own."""
+    counts = {limit: float(count) for of, limit, count in _BUCKET.findall(metrics) if of == behind}
+    whole = counts.pop("+Inf", 0.0)
+    within = {limit: f"{count / whole:.1%}" for limit, count in counts.items() if whole}
+    return f"{whole:.0f} updates, share within: {within}"
 
 
 def cpu_s(pid: int) -> float:

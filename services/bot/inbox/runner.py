@@ -129,8 +129,10 @@ class InboxRunner:
 
     async def _run_chat(self, chat_id: int, queue: deque[StoredUpdate]) -> None:
         try:
+            behind_own = False
             while queue and not self._stop.is_set():
-                await self._settle(queue[0])
+                await self._settle(queue[0], behind_own=behind_own)
+                behind_own = True
                 self._in_hand.discard(queue.popleft().update_id)
         except Exception:  # a bug here must not take the whole inbox down; the rest is taken in hand again
             logger.exception("chat_failed", chat_id=chat_id)
@@ -140,14 +142,14 @@ class InboxRunner:
             del self._chats[chat_id]
             self._wake.set()
 
-    async def _settle(self, stored: StoredUpdate) -> None:
+    async def _settle(self, stored: StoredUpdate, *, behind_own: bool) -> None:
         clear_contextvars()  # what handlers bind, e.g. the account, is in every line about this update
         bind_contextvars(update_id=stored.update_id)
         begun = await self._surely(lambda: self._inbox.begin(stored.update_id))
         if begun is None:  # gone: left out of a flood, or its person was erased; or the process ends
             return
         processes, dropped, age_s = begun
-        handling(age_s)
+        handling(age_s, behind_own=behind_own)
         if processes > BEGUN_MAX:
             await self._park(stored, f"{processes - 1} processes ended while handling it")
             return

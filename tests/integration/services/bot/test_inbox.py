@@ -1,13 +1,16 @@
 """The inbox: nothing is lost, a chat's order is kept, and what fails for ever blocks nobody for ever."""
 
 import asyncio
-from typing import Any
+from typing import Any, cast
 
 import pytest
+from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
 from services.bot.inbox import Inbox, InboxRunner, StoredUpdate
 from services.bot.inbox.runner import BEGUN_MAX
+from services.bot.inbox.store import PER_CHAT_MAX
+from services.bot.metrics import AnswerTimes
 from services.platform.database import create_pool
 from services.platform.settings import Settings
 from tests.integration.services.bot.inboxes import Away, Recorder, running, update
@@ -176,3 +179,32 @@ async def test_parked_updates_are_forgotten_in_time(pool: Any) -> None:
     await pool.execute("UPDATE updates SET parked_at = parked_at - interval '15 days' WHERE update_id = 1")
     assert await inbox.forget_parked() == 1
     assert await left(pool) == [2, 3]
+
+
+async def test_an_update_of_our_own_is_left_out_of_no_flood_and_counted_in_none(pool: Any) -> None:
+    await pool.execute("INSERT INTO updates (update_id, chat_id, user_id, body) VALUES (-7, 5, 5, '{}')")
+    inbox, handler = Inbox(pool), Recorder()
+    await inbox.store([update(number) for number in range(1, PER_CHAT_MAX + 11)])
+    assert await left(pool) == [-7, *range(11, PER_CHAT_MAX + 11)]
+    async with running(inbox, handler):
+        await eventually(lambda: len(handler.handled) == PER_CHAT_MAX + 1)
+    assert (handler.handled[0], handler.told) == (-7, [11])
+
+
+async def test_answers_behind_a_chats_own_messages_are_measured_apart(pool: Any) -> None:
+    async def call(*_: Any) -> None:
+        """Telegram."""
+
+    async def act(_: StoredUpdate) -> None:
+        await AnswerTimes()(cast(Any, call), cast(Any, None), cast(Any, None))
+
+    def measured() -> list[float]:
+        name = "neurocards_update_answer_seconds_count"
+        return [REGISTRY.get_sample_value(name, {"behind": of}) or 0 for of in ("nobody", "own")]
+
+    nobody, own = measured()
+    inbox, handler = Inbox(pool), Recorder(act)
+    await inbox.store([update(1, 5), update(2, 5), update(3, 5), update(4, 6)])
+    async with running(inbox, handler):
+        await eventually(lambda: len(handler.handled) == 4)
+    assert measured() == [nobody + 2, own + 2]
