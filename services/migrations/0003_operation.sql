@@ -187,6 +187,7 @@ DECLARE
     known public.operations;
     waiting bigint;
     day_targets bigint;
+    day_erased bigint;
 BEGIN
     LOCK TABLE public.operations IN SHARE UPDATE EXCLUSIVE MODE;  -- so that two are counted one after the other
     SELECT * INTO known FROM public.operations o WHERE o.operation = p_operation;
@@ -198,15 +199,16 @@ BEGIN
         RETURN false;
     END IF;
     SELECT count(*) FILTER (WHERE o.ended_at IS NULL),
-           coalesce(sum(cardinality(o.targets)) FILTER (WHERE o.requested_at > clock_timestamp() - interval '1 day'), 0)
-    INTO waiting, day_targets
+           coalesce(sum(cardinality(o.targets)) FILTER (WHERE o.requested_at > clock_timestamp() - interval '1 day'), 0),
+           count(*) FILTER (WHERE o.what = 'forget' AND o.requested_at > clock_timestamp() - interval '1 day')
+    INTO waiting, day_targets, day_erased
     FROM public.operations o WHERE o.ended_at IS NULL OR o.requested_at > clock_timestamp() - interval '1 day';
     IF size NOT BETWEEN 1 AND (CASE WHEN p_what IN ('requeue', 'drop', 'cancel', 'fail') THEN 500 ELSE 1 END)
        OR size <> (SELECT count(DISTINCT t) FROM unnest(p_targets) AS t WHERE length(t) BETWEEN 1 AND 190) THEN
         RAISE EXCEPTION 'an operation has 1 to 500 different jobs, or one other target, not %', size USING ERRCODE = 'check_violation';
-    ELSIF waiting >= 20 OR day_targets + size > 5000 THEN
-        RAISE EXCEPTION '% operations wait, and % targets were asked for in 24 hours: at most 20 and 5,000; `neurocards` has no such bound',
-            waiting, day_targets USING ERRCODE = 'configuration_limit_exceeded';
+    ELSIF waiting >= 20 OR day_targets + size > 5000 OR p_what = 'forget' AND day_erased >= 20 THEN
+        RAISE EXCEPTION '% operations wait, and % targets were asked for in 24 hours, % people to be erased: at most 20, 5,000, 20; '
+            '`neurocards` has no such bound', waiting, day_targets, day_erased USING ERRCODE = 'configuration_limit_exceeded';
     END IF;
     INSERT INTO public.operations (operation, what, targets, argument, credits, actor, reason)
     VALUES (p_operation, p_what, p_targets, p_argument, p_credits, p_actor, p_reason);

@@ -264,7 +264,12 @@ async def test_what_may_be_asked_for_is_bounded_in_the_database(ask_for, login, 
         await ask_for("one-more-1", "drop", "j")
     await pool.execute("UPDATE operations SET requested_at = requested_at - interval '25 hours'")
     for n in range(10):
-        await ask_for(f"few-{n:06}", "drop", f"j{n}")
+        await ask_for(f"few-{n:06}", "forget", f"a{n}")
+    await pool.execute("UPDATE operations SET state = 'aborted', ended_at = now() WHERE what = 'forget'")
+    for n in range(10, 20):
+        await ask_for(f"few-{n:06}", "forget", f"a{n}")
+    with pytest.raises(asyncpg.ConfigurationLimitExceededError, match="20 people to be erased"):
+        await ask_for("one-more-1", "forget", "a")
     with pytest.raises(asyncpg.ConfigurationLimitExceededError, match="20 operations wait"):
         await ask_for("one-more-1", "drop", "j")
     for sql in ("UPDATE operations SET actor = 'user:x'", "DELETE FROM operations", "DELETE FROM accounts"):
@@ -292,7 +297,7 @@ async def test_a_killed_maintenance_leaves_what_another_goes_on_with(
     await asyncio.to_thread(lambda: services.start("maintenance", DATABASE_URL=url, name="second"))
 
     async def ended() -> bool:
-        return (await row(pool, "drop-00001"))["state"] == "done"
+        return bool((await row(pool, "drop-00001"))["state"] == "done")
 
     await eventually(ended, what="the second goes on")
     found = await row(pool, "drop-00001")
