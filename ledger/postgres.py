@@ -27,6 +27,7 @@ CONNECTION_LOST: Final = (
     asyncpg.OperatorInterventionError,
     asyncpg.IdleInTransactionSessionTimeoutError,
     asyncpg.TransactionTimeoutError,
+    asyncpg.InvalidPasswordError,  # it is being exchanged: the next connection reads it anew
     asyncpg.ReadOnlySQLTransactionError,  # a replica, or a primary out of disk: another connection may do
     OSError,
     TimeoutError,

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from urllib.parse import quote
 
 import structlog
 
@@ -11,7 +12,7 @@ from services.local.embedded_server import EmbeddedServer
 from services.local.postgres import EmbeddedPostgres
 from services.local.valkey import EmbeddedValkey
 from services.migrations import migrate
-from services.migrations.logins import LOGINS, owner_connection, pass_files, set_passwords
+from services.migrations.logins import LOGINS, owner_connection, pass_file, pass_files, set_passwords
 from services.platform.settings import Settings
 
 logger = structlog.get_logger()
@@ -29,7 +30,6 @@ class Databases:
         self._servers: list[EmbeddedServer] = []
         self._postgres: EmbeddedPostgres | None = None
         self._logins = folder.root / "logins"
-        self._passwords: dict[str, str] = {}
         if settings.database_url is None:
             log, options = folder.log_path("postgres"), archiving(settings)
             sockets = folder.socket_folder()
@@ -50,8 +50,8 @@ class Databases:
         """A service's own login; the configured one where Postgres is not ours."""
         if self._postgres is None:
             return self._settings.require_database_url()
-        login = LOGINS[service]
-        return self._postgres.url(DATABASE, login, self._passwords[login])
+        path = quote(str(pass_file(self._logins, service)), safe="/")  # read anew for each connection
+        return f"{self._postgres.url(DATABASE, LOGINS[service])}&passfile={path}"
 
     @property
     def embedded(self) -> list[str]:
@@ -71,8 +71,7 @@ class Databases:
 
     async def _set_passwords(self) -> None:
         if self._postgres is not None:
-            self._passwords = pass_files(self._logins)
-            await set_passwords(self.owner_url, self._passwords)
+            await set_passwords(self.owner_url, pass_files(self._logins))
 
     async def keep_running(self, started_again: Callable[[], None] = lambda: None) -> None:
         """Restart servers that died. Never returns."""

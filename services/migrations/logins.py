@@ -1,7 +1,7 @@
 """Passwords of the services' database logins, set by the database's owner (docs/security.md)."""
 
 import secrets
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -34,15 +34,19 @@ async def set_passwords(owner_url: str, passwords: Mapping[str, str]) -> None:
             await connection.execute(f"ALTER ROLE {login} PASSWORD '{password}'")
 
 
-def pass_files(folder: Path) -> dict[str, str]:
+def pass_file(folder: Path, service: str) -> Path:
+    return folder / service / PASS_FILE
+
+
+def pass_files(folder: Path, renew: Collection[str] = ()) -> dict[str, str]:
     """Login → password, from a file per process below `folder`, `<process>/pgpass`; made where missing.
 
-    Each process needs to see its own file only. Raises OSError.
+    Those of `renew` get new ones. Each process needs to see its own file only. Raises OSError.
     """
     passwords = {}
     for service, login in LOGINS.items():
-        path = folder / service / PASS_FILE
-        if not path.exists():
+        path = pass_file(folder, service)
+        if service in renew or not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             fresh = path.with_suffix(".new")
             fresh.touch(0o600)

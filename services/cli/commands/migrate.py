@@ -21,6 +21,13 @@ def migrate(
             help="Folder of a password file per process, `worker/pgpass`; made where missing, and set.",
         ),
     ] = None,
+    renew: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A process whose login gets a new password, or `all`; may be repeated. Needs --logins.",
+            metavar="PROCESS",
+        ),
+    ] = None,
     dry_run: Annotated[
         bool,
         typer.Option("--dry-run", help="List what would be applied and the locks it takes; apply nothing."),
@@ -34,9 +41,12 @@ def migrate(
     import asyncio
 
     from services.migrations import migrate as apply
-    from services.migrations.logins import pass_files, set_passwords
+    from services.migrations.logins import LOGINS, pass_files, set_passwords
     from services.platform.database import wait_for_database
 
+    renewed = list(LOGINS) if renew == ["all"] else renew or []
+    if renewed and (logins is None or not LOGINS.keys() >= {*renewed}):
+        raise typer.BadParameter(f"takes {', '.join(LOGINS)} or all, and --logins", param_hint="--renew")
     settings = prepare("migrate")
     url = settings.require_owner_url()
     settings = settings.replace(database_url=url)
@@ -48,13 +58,15 @@ def migrate(
         await wait_for_database(settings)
         done = await apply(url)
         if logins is not None:
-            await set_passwords(url, pass_files(logins))
+            await set_passwords(url, pass_files(logins, renewed))
         return done
 
     done = asyncio.run(run())
     if done or output is not OutputFormat.table:
         emit([{"applied": name} for name in done], output)
     say(f"{len(done)} migrations applied" if done else "the database is up to date")
+    if renewed:
+        say(f"new passwords for {', '.join(LOGINS[name] for name in renewed)}; open connections go on")
 
 
 def _list_locks(url: str, output: OutputFormat) -> None:
