@@ -130,7 +130,8 @@ def shares(metrics: str, behind: str) -> str:
     counts = {limit: float(count) for of, limit, count in _BUCKET.findall(metrics) if of == behind}
     whole = counts.pop("+Inf", 0.0)
     within = {limit: f"{count / whole:.1%}" for limit, count in counts.items() if whole}
-    return f"{whole:.0f} updates, share within: {within}"
+    p95 = next((limit for limit, count in counts.items() if count >= 0.95 * whole), "more")
+    return f"{whole:.0f} updates, p95 within {p95} s, share within: {within}"
 
 
 def cpu_s(pid: int) -> float:
