@@ -558,8 +558,8 @@ BEGIN
         IF made && ARRAY['CreditsGranted', 'CreditsRefunded', 'CreditsRevoked', 'CreditsRestored', 'CreditsExpired', 'JobFailed'] THEN
             SELECT string_agg(format('%s at %s', f.type, f.position), ', ') INTO flawed
             FROM ledger.flawed_credits(head.position) AS f;
-            PERFORM ledger.require_within_day(head.position);
         END IF;
+        IF made && ARRAY['CreditsGranted', 'CreditsRevoked'] THEN PERFORM ledger.require_within_day(head.position); END IF;
     END IF;
     IF flawed IS NOT NULL THEN
         RAISE EXCEPTION 'contradicts itself, or lacks what belongs to it: %', flawed USING ERRCODE = 'check_violation';

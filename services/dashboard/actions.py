@@ -11,12 +11,12 @@ from typing import Any, NamedTuple
 
 from aiohttp import web
 
-from events.account import ChangeProposed
 from ledger.commands import ApproveChange, Command, GrantCredits, ProposeChange, RevokeCredits, WithdrawChange
 from ledger.errors import AccountNotOpenError, ChangeClosedError
 from ledger.system.commands import PauseSales, ResumeSales
 from projections.engine.errors import NothingOfThatNameError
 from projections.engine.registry import PROJECTIONS
+from services.dashboard.render import account_link
 from services.dashboard.routes import Role
 from services.dashboard.visit import BadArgumentError, Visit
 from services.generation.error_classes import POLICIES
@@ -63,7 +63,7 @@ class Action(NamedTuple):
 def command(visit: Visit, make: Callable[[str], Command], prefix: str = "dashboard:") -> Do:
     async def do(key: str, reason: str) -> str:
         receipt = await visit.context.ledger.execute(make(reason), key=prefix + key)
-        return f"/events/{receipt.position}"
+        return f"/events/{receipt.position}" if receipt.events else "/"
 
     return do
 
@@ -80,17 +80,26 @@ def operation(visit: Visit, what: str, targets: tuple[str, ...], argument: str =
 async def retry(visit: Visit, given: Given) -> Plan:
     terms = jobs.Terms(visit.user.actor, PLANNED, model=given.get("model") or None)
     plan = await jobs.plan_requeue(visit.pool, visit.context.settings, given["name"], terms)
-    row = {name: value for name, value in plan.as_row().items() if name != "charge"}
-    return Plan(row, operation(visit, "requeue", (plan.job,), given.get("model", "")))
+    facts = {
+        N_("Account"): account_link(plan.state.account),
+        N_("Failure"): plan.as_row()["failure"],
+        N_("Model"): plan.command.model,
+        N_("New job"): plan.command.as_job,
+    }
+    return Plan(facts, operation(visit, "requeue", (plan.job,), given.get("model", "")))
 
 
 async def end_job(what: str, visit: Visit, given: Given) -> Plan:
     state = await jobs.running_job(visit.pool, given["name"])
     task = state.live_submission and (state.live_submission.task or "unknown")
-    facts = {"job": given["name"], "account": state.account, "run": state.run, "refund": state.price}
+    facts = {
+        N_("Account"): account_link(state.account),
+        N_("Comes back, credits"): state.price,
+        N_("Task at the provider"): task or "—",
+    }
     said = N_("The provider cannot be told to stop: a video that comes after all is given free.")
     do = operation(visit, what, (given["name"],), given.get("class", ""), state.price)
-    return Plan(facts | {"task": task or "—"}, do, said if task else "")
+    return Plan(facts, do, said if task else "")
 
 
 async def group(what: str, visit: Visit, given: Given) -> Plan:
@@ -103,11 +112,11 @@ async def group(what: str, visit: Visit, given: Given) -> Plan:
     if not rows:
         raise NothingOfThatNameError("no dead letter of this group is left")
     facts = {
-        "jobs": len(rows),
-        "people": len({row["account"] for row in rows}),
-        "class": ", ".join(sorted({row["failure_class"] for row in rows})),
-        "model": ", ".join(sorted({row["model"] for row in rows})),
-        "worth": (worth := sum(row["price"] for row in rows) if what == "requeue" else 0),
+        N_("Jobs"): len(rows),
+        N_("People"): len({row["account"] for row in rows}),
+        N_("Class"): ", ".join(sorted({row["failure_class"] for row in rows})),
+        N_("Model"): ", ".join(sorted({row["model"] for row in rows})),
+        N_("Worth, credits"): (worth := sum(row["price"] for row in rows) if what == "requeue" else 0),
     }
     said = N_("Only the newest 500; ask again when these are done.") if len(rows) == TARGETS_MAX else ""
     chosen = tuple(row["job"] for row in rows)
@@ -116,7 +125,7 @@ async def group(what: str, visit: Visit, given: Given) -> Plan:
 
 async def change_model(what: str, visit: Visit, given: Given) -> Plan:
     before, open_jobs = await plan_model_change(visit.pool, given["name"])
-    facts = {"model": before.model, "state": before.state, "open_jobs": open_jobs}
+    facts = {N_("Model"): before.model, N_("State"): before.state, N_("Open jobs"): open_jobs}
     return Plan(facts, operation(visit, what, (before.model,)))
 
 
@@ -127,14 +136,14 @@ async def rebuild(visit: Visit, given: Given) -> Plan:
     if accept and visit.user.role < Role.owner:
         raise web.HTTPForbidden(text=f"this needs the role {Role.owner.name}")
     said = N_("Carried out by `neurocards operations run`, which needs DATABASE_OWNER_URL.")
-    return Plan({"read_model": name}, operation(visit, "rebuild", (name,), accept), said)
+    return Plan({N_("Read model"): name}, operation(visit, "rebuild", (name,), accept), said)
 
 
 async def forget(visit: Visit, given: Given) -> Plan:
     state = await visit.context.ledger.read.account(given["name"])
     if not state.opened:
         raise AccountNotOpenError(f"there is no account {given['name']!r}")
-    facts = {"account": given["name"], "balance": state.balance, "locked": state.forgotten}
+    facts = {N_("Account"): account_link(given["name"]), N_("Balance"): state.balance}
     said = N_("Texts, photos and videos go for good; open jobs fail and are refunded.")
     return Plan(facts, operation(visit, "forget", (given["name"],)), said)
 
@@ -161,7 +170,12 @@ async def credit(what: str, visit: Visit, given: Given) -> Plan:
         return "/operations"
 
     planned = await credits.plan_change(visit.pool, change(PLANNED, amount + 1), PLANNED)
-    facts = {"account": account, "amount": amount, "before": planned.before, "after": planned.after}
+    facts = {
+        N_("Account"): account_link(account),
+        N_("Credits"): amount,
+        N_("Balance before"): planned.before,
+        N_("Balance after"): planned.after,
+    }
     if amount < below:
         return Plan(facts, command(visit, change, credits.KEY_PREFIX))
     await visit.context.ledger.read.decided(proposal(PLANNED, PLANNED))
@@ -189,12 +203,13 @@ async def settle(what: str, visit: Visit, given: Given) -> Plan:
     await visit.context.ledger.read.decided(make(PLANNED, user.actor))
     said = N_("You proposed this yourself: `ledger exceptions` will list it.")
     do = command(visit, lambda reason: make(reason, user.actor))
-    return Plan(_proposed(account, proposed), do, said if own and what == "approve" else "")
-
-
-def _proposed(account: str, proposed: ChangeProposed) -> dict[str, Any]:
-    facts = {"account": account, "change": proposed.what, "amount": proposed.amount}
-    return facts | {"reason": proposed.reason, "proposed_by": proposed.actor}
+    facts = {
+        N_("Account"): account_link(account),
+        N_("Credits"): proposed.amount if proposed.what == "grant" else -proposed.amount,
+        N_("Reason"): proposed.reason,
+        N_("Proposed by"): proposed.actor,
+    }
+    return Plan(facts, do, said if own and what == "approve" else "")
 
 
 async def sales(pause: bool, visit: Visit, given: Given) -> Plan:

@@ -135,11 +135,11 @@ WHERE o.operation = (SELECT operation FROM operations
 RETURNING o.operation, o.what, o.targets, o.argument, o.actor, o.reason, o.done, o.claims, o.aborted_by <> '' AS aborted
 
 -- name: operations_newest
--- The newest, those that have not ended first. $1 at most so many
+-- $1 at most so many
 SELECT operation, what, targets[1] AS target, cardinality(targets) AS of, credits, actor, reason, state, aborted_by, done, refused, told,
        (extract(epoch FROM requested_at) * 1000000)::bigint AS requested_at_us,
        (extract(epoch FROM ended_at) * 1000000)::bigint AS ended_at_us
-FROM operations ORDER BY ended_at IS NOT NULL, requested_at DESC LIMIT $1
+FROM operations ORDER BY requested_at DESC LIMIT $1
 
 -- name: operations_unmoved_since
 -- Since when, epoch seconds, the one that moved longest ago waits; 0: none does.

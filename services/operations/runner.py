@@ -116,7 +116,7 @@ class OperationRunner:
 
 
 async def newest(pool: Pool, limit: int) -> list[dict[str, Any]]:
-    """Operations, those that have not ended first. `refused` are targets with why."""
+    """The newest operations. `refused` are targets with why."""
     rows = [dict(row) for row in await pool.fetch(query("operations_newest"), limit)]
     for row in rows:
         row["refused"] = msgspec.json.decode(row["refused"])

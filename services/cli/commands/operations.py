@@ -24,7 +24,7 @@ def register(app: typer.Typer) -> None:
 
 
 def list_operations(limit: Limit = 50, output: Output = OutputFormat.table) -> None:
-    """List operations, those that have not ended first: who, why, how far."""
+    """List operations, the newest first: who, why, how far."""
     from services.operations.runner import newest
 
     rows = read("operations", lambda pool, _: newest(pool, limit))

@@ -22,16 +22,6 @@ from services.platform.ids import ID_PATTERN, new_id
 
 REASON_MAX: Final = 500
 SHOWN: Final = 100
-LABELS: Final = {
-    "job": N_("Job"), "account": N_("Account"), "failure": N_("Failure"), "as_job": N_("New job"),
-    "model": N_("Model"), "run": N_("Run"), "refund": N_("Comes back, credits"), "jobs": N_("Jobs"),
-    "task": N_("Task at the provider"), "people": N_("People"), "class": N_("Class"), "state": N_("State"),
-    "worth": N_("Worth, credits"), "open_jobs": N_("Open jobs"), "read_model": N_("Read model"),
-    "balance": N_("Balance"), "locked": N_("Locked before"), "amount": N_("Credits"),
-    "before": N_("Balance before"), "after": N_("Balance after"), "change": N_("Change"),
-    "reason": N_("Reason"), "proposed_by": N_("Proposed by"),
-}  # fmt: skip
-"""Of the facts of a plan."""
 WHAT: Final = {
     "requeue": N_("make again"), "drop": N_("leave at that"), "cancel": N_("cancel"), "fail": N_("fail"),
     "forget": N_("erase a person"), "pause": N_("pause a model"), "resume": N_("resume a model"),
@@ -99,7 +89,7 @@ async def _form(
             refused = str(error)
     return await visit.render(
         "ask.html", status=409 if refused else 200, action=action, given=given, key=key, plan=plan,
-        refused=refused, reason=reason, labels=LABELS, words=WHAT,
+        refused=refused, reason=reason,
     )  # fmt: skip
 
 
