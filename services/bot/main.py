@@ -22,7 +22,7 @@ from services.adapters.yookassa.gateway import YooKassa
 from services.bot.chat_state import PostgresStorage
 from services.bot.checkout import Checkout
 from services.bot.context import BotContext
-from services.bot.inbox import Inbox, InboxRunner, LeaderLock
+from services.bot.inbox import Fence, Inbox, InboxRunner, LeaderLock
 from services.bot.metrics import AnswerTimes
 from services.bot.moderation import Moderation, Verdicts
 from services.bot.order_history import History
@@ -61,6 +61,8 @@ async def serve(settings: Settings) -> None:
     logging.getLogger("aiogram.event").setLevel(logging.WARNING)  # a line per update otherwise
     async with Runtime(settings, "bot") as runtime:
         redis, bot, moderator = command_client(settings), create_bot(settings), Moderator(settings)
+        turn = LeaderLock(settings, "bot", TURN_LOCK, runtime.stop)
+        bot.session.middleware(Fence(turn))
         bot.session.middleware(AnswerTimes())
         bot.session.middleware(RateLimit(TelegramLimits(redis, rates_for(settings))))
         try:
@@ -94,7 +96,6 @@ async def serve(settings: Settings) -> None:
                     polling = Polling(bot, inbox, [money, rest], list(ALLOWED_UPDATES))
                     await together(over, money.run(over), rest.run(over), polling.run(over))
 
-                turn = LeaderLock(settings, "bot", TURN_LOCK, runtime.stop)
                 runtime.health.tell({"has_turn": lambda: turn.mine})
                 runtime.spawn(turn.run(work), "updates")
                 spawn_views(runtime, shop, inbox, bot)

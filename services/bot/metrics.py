@@ -22,6 +22,10 @@ IN_HAND: Final = Gauge(
 DROPPED: Final = Counter(
     "neurocards_updates_dropped_total", "Updates that lead to nothing, by what and why", ["kind", "reason"]
 )
+FETCHED: Final = Gauge(
+    "neurocards_updates_fetched_timestamp_seconds",
+    "When Telegram last answered getUpdates; before the first answer, when this process got the turn",
+)
 ANSWER_SECONDS: Final = Histogram(
     "neurocards_update_answer_seconds",
     "From an update's storing to the first call that answers it, before the limiter's waiting",

@@ -11,7 +11,7 @@ from aiogram.methods import TelegramMethod
 from services.adapters.telegram.client import is_transient
 from services.bot.inbox import Inbox, InboxRunner
 from services.bot.inbox.outage_log import OutageLog, Pauses, is_database_away
-from services.bot.metrics import drop
+from services.bot.metrics import FETCHED, drop
 from services.platform.errors import StartError
 
 logger = structlog.get_logger()
@@ -56,6 +56,7 @@ class Polling:
                 except Exception as error:  # sorted in _pause_for: wait, or raise
                     await _wait(stopped, await self._pause_for(error, pauses))
                     continue
+                FETCHED.set_to_current_time()
                 self._trouble.over()
                 pauses = Pauses()
                 if updates:

@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 from services.local.data_dir import DataFolder
 from services.local.warm_parent import UNKNOWN_CODE, Forked, WarmParent
@@ -28,6 +29,10 @@ STOP_GRACE_S = 20.0
 """Longer than any service takes (services/platform/process.py, services/worker/worker.py)."""
 STEADY_S = 30.0
 """A process that ran so long is started again without delay."""
+LIVE_EVERY_S = 5.0
+"""How often a process is asked whether its loop turns, and how long it may take to answer."""
+UNANSWERED_MAX = 7
+"""More than the 30 s after which a process ends itself and says where it stood (platform/watchdog.py)."""
 _LOOK_AT_LOGS_S = 0.3
 _LONGEST_LINE = 300
 _LEVELS = ("warning", "error", "critical")
@@ -138,6 +143,24 @@ class ChildProcess:
             started_at = time.monotonic()
             started_again()
 
+    async def end_frozen(self) -> None:
+        """Kill it when it leaves seven questions in a row unanswered. Never returns; cancel it.
+
+        Questions are counted, not seconds: a supervisor that stood still itself blames nobody.
+        """
+        asked, unanswered = self.pid, 0
+        while True:
+            await asyncio.sleep(LIVE_EVERY_S)
+            facts = self.facts()
+            if self._stopping or not facts.get("ready") or "health_url" not in facts or self.pid != asked:
+                asked, unanswered = self.pid, 0
+                continue
+            unanswered = 0 if await is_live(facts["health_url"]) else unanswered + 1
+            if unanswered >= UNANSWERED_MAX and self.pid == asked:
+                self._say(f"{self.spec.name} is frozen: no answer to {unanswered} questions; killing it")
+                self._signal(signal.SIGKILL)
+                unanswered = 0
+
     async def stop(self, grace_s: float) -> None:
         """SIGTERM, then SIGKILL after `grace_s`."""
         self._stopping = True
@@ -171,6 +194,21 @@ class ChildProcess:
             lines = self.log_path.read_text(encoding="utf-8", errors="replace").splitlines()
             return f"the last line of {self.log_path}: {lines[-1] if lines else ''}"
         return f"see {self.log_path}"
+
+
+async def is_live(health_url: str) -> bool:
+    """Whether the process answers /health/live in time."""
+    address = urlsplit(health_url)
+    try:
+        async with asyncio.timeout(LIVE_EVERY_S):
+            reader, writer = await asyncio.open_connection(address.hostname, address.port)
+            try:
+                writer.write(b"GET /health/live HTTP/1.0\r\n\r\n")
+                return b" 200 " in await reader.readline()
+            finally:
+                writer.close()
+    except (OSError, TimeoutError, ValueError):
+        return False
 
 
 def ending(code: int | None) -> str:
@@ -218,10 +256,11 @@ class Supervisor:
                 child.start()
             await asyncio.gather(*(child.wait_ready(READY_TIMEOUT_S) for child in stage))
             for child in stage:
-                keeper = asyncio.create_task(
-                    child.keep_running(self._changed), name=f"keep {child.spec.name}"
+                name = child.spec.name
+                self._keepers.append(
+                    asyncio.create_task(child.keep_running(self._changed), name=f"keep {name}")
                 )
-                self._keepers.append(keeper)
+                self._keepers.append(asyncio.create_task(child.end_frozen(), name=f"ask {name}"))
 
     async def __aexit__(self, *exc: object) -> None:
         for keeper in self._keepers:

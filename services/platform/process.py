@@ -34,6 +34,7 @@ from services.platform.errors import SettingsError, StartError, explain
 from services.platform.health import Health, serve_health
 from services.platform.logs import configure_logging
 from services.platform.settings import Settings
+from services.platform.watchdog import watch_loop
 
 logger = structlog.get_logger()
 
@@ -203,7 +204,8 @@ def run_service(serve: Callable[[Settings], Awaitable[None]], settings: Settings
     parent_death.hold()
 
     async def main() -> None:
-        await serve(settings)
+        with watch_loop():
+            await serve(settings)
 
     try:
         uvloop.run(main())

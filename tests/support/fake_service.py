@@ -6,6 +6,7 @@ import time
 
 import structlog
 
+from services.platform import watchdog
 from services.platform.errors import SettingsError, StartError
 from services.platform.process import Runtime, run_service
 from services.platform.settings import Settings, load_settings
@@ -32,6 +33,10 @@ async def serve(settings: Settings) -> None:
                 runtime.spawn(asyncio.sleep(3600), "hanging")
             case "loop-hangs":
                 asyncio.get_running_loop().call_later(0.3, time.sleep, 3600)
+            case "watched" | "loop-stalls":
+                watchdog.TICK_S = 0.05
+                if mode == "loop-stalls":
+                    asyncio.get_running_loop().call_later(0.3, _stall)
             case "unhealthy":
                 runtime.health.check("broken", _fail)
             case "settings":
@@ -45,6 +50,10 @@ async def serve(settings: Settings) -> None:
         logger.info("waited")
         if mode == "stop-hangs":
             _hang()
+
+
+def _stall() -> None:
+    time.sleep(3600)
 
 
 def _hang() -> None:

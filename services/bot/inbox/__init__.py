@@ -9,8 +9,8 @@ A `kill -9` at any moment loses no update: what was not stored Telegram sends ag
 handled again. So a handler may see an update twice and must not do twice what matters.
 """
 
-from services.bot.inbox.leader_lock import LeaderLock
+from services.bot.inbox.leader_lock import Fence, LeaderLock
 from services.bot.inbox.runner import InboxHandler, InboxRunner
 from services.bot.inbox.store import Inbox, StoredUpdate
 
-__all__ = ["Inbox", "InboxHandler", "InboxRunner", "LeaderLock", "StoredUpdate"]
+__all__ = ["Fence", "Inbox", "InboxHandler", "InboxRunner", "LeaderLock", "StoredUpdate"]

@@ -1,11 +1,17 @@
 """One bot at a time handles updates; the next takes over when it dies or loses its connection."""
 
 import asyncio
+import threading
 from collections.abc import Awaitable, Callable
+from functools import partial
+from unittest.mock import AsyncMock
 
 import pytest
+from aiogram import Bot
+from aiogram.exceptions import TelegramNetworkError
+from aiogram.methods import GetMe
 
-from services.bot.inbox import LeaderLock
+from services.bot.inbox import Fence, LeaderLock
 from services.platform.database import create_pool
 from services.platform.settings import Settings
 from tests.support.waiting import eventually
@@ -42,6 +48,50 @@ async def test_one_process_at_a_time_has_the_turn(settings: Settings) -> None:
     for stop in stops.values():
         stop.set()
     await asyncio.gather(first, second)
+
+
+async def test_a_frozen_holder_loses_its_turn_and_sees_it_before_it_acts(settings: Settings) -> None:
+    """Frozen: its whole loop, in a thread of its own, whose first look after the thaw is held here."""
+    frozen, thaw, stop = threading.Event(), threading.Event(), asyncio.Event()
+    looks: list[tuple[bool, bool, str]] = []
+
+    async def freeze(lock: LeaderLock, over: asyncio.Event) -> None:
+        method, bot = GetMe(), Bot("1:x")
+        before = over.is_set()
+        frozen.set()
+        thaw.wait()
+        try:
+            await Fence(lock)(AsyncMock(), bot, method)
+        except TelegramNetworkError as error:
+            looks.append((before, over.is_set(), error.message))
+        raise EOFError
+
+    async def first() -> None:
+        lock = LeaderLock(settings, "frozen", 79, asyncio.Event(), lease_s=1.0)
+        await lock.run(partial(freeze, lock))
+
+    def run_first() -> None:
+        with pytest.raises(EOFError):
+            asyncio.run(first())
+
+    thread = threading.Thread(target=run_first)
+    thread.start()
+    await eventually(frozen.is_set)
+    has_it = asyncio.Event()
+
+    async def hold(over: asyncio.Event) -> None:
+        has_it.set()
+        await over.wait()
+
+    second = asyncio.create_task(LeaderLock(settings, "standby", 79, stop, lease_s=1.0).run(hold))
+    try:
+        await eventually(has_it.is_set, what="the standby to take over while the first is frozen")
+    finally:
+        thaw.set()
+        await asyncio.to_thread(thread.join)
+        stop.set()
+        await second
+    assert looks == [(False, True, "another process handles the updates now")]
 
 
 async def test_what_the_work_raises_comes_through(settings: Settings) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from services.local import processes
+from services.local import supervisor as supervising
 from services.local.data_dir import DataFolder
 from services.local.supervisor import ChildProcess, Spec, Supervisor, WarningTail
 from services.platform.errors import StartError
@@ -106,6 +107,24 @@ def test_a_cause_is_told_in_words_and_once_whatever_service_says_it(tmp_path: Pa
         f"bot: redis away: refused ({logs['bot']})",
         f"worker: disk full: no room ({logs['worker']})",
     ]
+
+
+async def test_what_is_frozen_is_killed_and_started_again(
+    folder: DataFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    command = [sys.executable, "-m", "tests.support.fake_service", "good"]
+    good = Spec("good", command, {**os.environ, "PYTHONPATH": str(ROOT), "HEALTH_PORT": "0"})
+    async with Supervisor([[good], [spec("tells-no-address", "good")]], folder, said.append) as supervisor:
+        monkeypatch.setattr(supervising, "LIVE_EVERY_S", 0.3)
+        await supervisor.start()
+        pids = supervisor.pids()
+        assert await supervising.is_live(supervisor.children[0].facts()["health_url"])
+        os.kill(pids["good"], signal.SIGSTOP)
+        await eventually(partial(_is_ready_again, supervisor.children[0], pids["good"]))
+        assert supervisor.pids()["tells-no-address"] == pids["tells-no-address"]
+    assert said[0] == "good is frozen: no answer to 7 questions; killing it"
+    assert said[1].startswith("good was killed by SIGKILL; starting it again")
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 import signal
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -127,6 +128,20 @@ def test_errors_on_purpose_are_one_line_and_an_exit_code(start: Start) -> None:
     missing = start("cannot-start", wait_s=None)
     assert ended(missing) == 1
     assert "install it" in missing.log and "Traceback" not in missing.log
+
+
+@pytest.mark.slow
+def test_a_process_whose_loop_stands_still_ends_and_says_where_it_stood(start: Start) -> None:
+    """With a patience of 1.5 s. One that was stopped for longer, and goes on, does not end."""
+    stopped, stalled = start("watched"), start("loop-stalls")
+    stopped.signal(signal.SIGSTOP)
+    assert stalled.wait_ended(60) == 70
+    assert "in _stall" in stalled.log and "loop_stalled" in stalled.log
+    time.sleep(2)
+    stopped.signal(signal.SIGCONT)
+    time.sleep(0.5)
+    assert httpx.get(f"{stopped.health_url}/health/live", timeout=60).status_code == 200
+    assert stopped.stop() == 0
 
 
 @pytest.mark.slow
