@@ -17,7 +17,6 @@ LAG_US: Final = 60_000_000
 UNVERIFIED_US: Final = 3_600_000_000
 NOTE_US: Final = 3_600_000_000
 DISK_BYTES_MIN: Final = 2_000_000_000
-KIE: Final = "https://kie.ai/billing"
 
 
 class Cause(msgspec.Struct, frozen=True):
@@ -27,10 +26,10 @@ class Cause(msgspec.Struct, frozen=True):
     """
 
     said: str
-    facts: dict[str, Any] = {}
-    since_us: int | None = None
-    remedies: tuple[tuple[str, str], ...] = ()
-    serious: bool = True
+    facts: dict[str, Any]
+    since_us: int | None
+    remedies: tuple[tuple[str, str], ...]
+    serious: bool
 
 
 class Known(msgspec.Struct, frozen=True):
@@ -51,96 +50,91 @@ class Known(msgspec.Struct, frozen=True):
     verifies: bool
 
 
-_ALERTS: Final = {
-    "prompts": N_(
-        "%(detail)s of the last hour's prompts were written from the template: OpenAI does not answer."
-    ),
-    "welcome": N_("Today's welcome credits are given away: new sellers start with none."),
-}  # fmt: skip
-_SALES: Final = {
+SAID: Final = {
+    "books": N_("Verifying found what cannot be in the log or the books: %(kinds)s. Repair nothing yet."),
+    "unverified": N_("The log has not been verified for long: is maintenance running?"),
+    "nowhere": N_("Signed notes are kept nowhere but here: set NOTES_CHAT_ID or NOTES_MAIL_TO."),
+    "undelivered": N_("A signed note has not been delivered."),
+    "overdue": N_("%(count)s jobs are past their deadline and not refunded: is the monitor running?"),
     "paused": N_("Sales are paused: nobody can order or pay."),
     "cap": N_("The day's cap on the provider's cost is reached: no orders until midnight UTC."),
+    "dead_letters": N_("%(count)s failed jobs wait for a decision: make them again or leave them."),
+    "prompts": N_("%(detail)s of the last hour's prompts come from the template: OpenAI does not answer."),
+    "welcome": N_("Today's welcome credits are given away: new sellers start with none."),
+    "model": N_("The model %(model)s is left alone: %(reason)s."),
+    "balance": N_("No KIE account has the credits for one video; the most are %(most)s."),
+    "redis": N_("Redis is away: new jobs wait, refunds go on. It says: %(why)s"),
+    "lag": N_("More than a minute behind the log: %(names)s. People see what is old, or hear nothing."),
+    "disk": N_("The disk is nearly full: %(free)s GB left."),
+    "archive": N_("Postgres cannot archive its WAL: what came since cannot be restored."),
+}
+_SERIOUS: Final = {"books", "overdue", "paused", "cap", "model", "balance", "redis", "lag", "disk"}
+_CAUSES = ("/errors", N_("the causes"))
+_REMEDIES: Final[dict[str, tuple[tuple[str, str], ...]]] = {
+    **dict.fromkeys(("books", "unverified"), (("/machinery#integrity", N_("what was verified")),)),
+    **dict.fromkeys(("nowhere", "undelivered"), (("/audit", N_("Audit")),)),
+    **dict.fromkeys(("paused", "cap"), (("/sales/resume", N_("sell again")),)),
+    **dict.fromkeys(("redis", "lag", "disk"), (("/machinery", N_("Machinery")),)),
+    "overdue": (("/jobs?state=open", N_("the jobs")),),
+    "dead_letters": (_CAUSES,),
+    "balance": (("https://kie.ai/billing", N_("top up")),),
+    "archive": (("/machinery#backups", N_("Backups")),),
 }
 
 
 def causes(known: Known) -> list[Cause]:
     """All causes, the serious ones first."""
-    found = [*_integrity(known), *_people(known), *_provider(known), *_machine(known)]
-    return sorted(found, key=lambda cause: not cause.serious)
+    return sorted((*_ours(known), *_beside(known)), key=lambda cause: not cause.serious)
 
 
-def _integrity(known: Known) -> Iterable[Cause]:
+def _cause(name: str, since_us: int | None = None, **facts: Any) -> Cause:
+    return Cause(SAID[name], facts, since_us, _REMEDIES.get(name, ()), name in _SERIOUS)
+
+
+def _ours(known: Known) -> Iterable[Cause]:
+    """Log, notes, jobs, sales and readers."""
     row, now_us = known.row, known.row["now_us"]
-    checks = (("/machinery#integrity", N_("what was verified")), ("/audit", N_("Audit")))
     if problems := json.loads(row["problems"] or "{}"):
-        kinds = ", ".join(sorted(problems))
-        said = N_("Verifying found what cannot be in the log or the books: %(kinds)s. Repair nothing yet.")
-        yield Cause(said, {"kinds": kinds}, row["verified_at_us"], checks)
-    if (
-        known.verifies
-        and row["verified_at_us"] is not None
-        and now_us - row["verified_at_us"] > UNVERIFIED_US
-    ):
-        said = N_("The log has not been verified for long: is maintenance running?")
-        yield Cause(said, {}, row["verified_at_us"], checks[:1], serious=False)
+        yield _cause("books", row["verified_at_us"], kinds=", ".join(sorted(problems)))
+    if known.verifies and now_us - (row["verified_at_us"] or now_us) > UNVERIFIED_US:
+        yield _cause("unverified", row["verified_at_us"])
     if row["signed"] and not row["notes_go"]:
-        said = N_("Signed notes are kept nowhere but here: set NOTES_CHAT_ID or NOTES_MAIL_TO.")
-        yield Cause(said, {}, None, checks[1:], serious=False)
-    if row["note_owed_at_us"] is not None and now_us - row["note_owed_at_us"] > NOTE_US:
-        said = N_("A signed note has not been delivered.")
-        yield Cause(said, {}, row["note_owed_at_us"], checks[1:], serious=False)
-
-
-def _people(known: Known) -> Iterable[Cause]:
-    row = known.row
+        yield _cause("nowhere")
+    if now_us - (row["note_owed_at_us"] or now_us) > NOTE_US:
+        yield _cause("undelivered", row["note_owed_at_us"])
     if row["overdue"]:
-        said = N_("%(count)s jobs are past their deadline and not refunded: is the monitor running?")
-        late = ("/jobs?state=open", N_("the jobs"))
-        yield Cause(said, {"count": _count(row["overdue"])}, row["deadline_at_us"], (late,))
-    if known.closed:
-        yield Cause(_SALES[known.closed], {}, None, (("/sales/resume", N_("sell again")),))
+        yield _cause("overdue", row["deadline_at_us"], count=_count(row["overdue"]))
     if row["dead_letters"]:
-        said = N_("%(count)s failed jobs wait for a decision: make them again or leave them.")
-        errors = ("/errors", N_("the causes"))
-        yield Cause(said, {"count": _count(row["dead_letters"])}, None, (errors,), serious=False)
+        yield _cause("dead_letters", count=_count(row["dead_letters"]))
+    if known.closed:
+        yield _cause(known.closed)
+    late = [r for r in known.readers if r["active"] and now_us - (r["next_at_us"] or now_us) > LAG_US]
+    if late:
+        since_us = min(reader["next_at_us"] for reader in late)
+        yield _cause("lag", since_us, names=", ".join(reader["name"] for reader in late))
+    if (row["archive_failed_at_us"] or 0) > (row["archived_at_us"] or 0):
+        yield _cause("archive", row["archived_at_us"])
+
+
+def _beside(known: Known) -> Iterable[Cause]:
+    """Provider, models, Redis, disk, and what only maintenance sees."""
     for alert in known.alerts:
-        if said := _ALERTS.get(alert["cause"], ""):
-            yield Cause(said, {"detail": alert["detail"]}, alert["changed_at_us"], serious=False)
+        if alert["cause"] in ("prompts", "welcome"):
+            yield _cause(alert["cause"], alert["changed_at_us"], detail=alert["detail"])
+    for model in known.models:
+        if model["state"] in ("paused", "failing"):
+            name, reason = model["model"], model["reason"] or model["state"]
+            resume = (f"/models/{name}/resume", N_("resume it"))
+            found = _cause("model", model["since_us"], model=name, reason=reason)
+            yield msgspec.structs.replace(found, remedies=(resume, _CAUSES))
+    balances = [a.credits for a in known.accounts or () if a.credits is not None]
+    if balances and max(balances) < known.video_credits:
+        yield _cause("balance", most=f"{max(balances):g}")
+    if known.redis is not None:
+        yield _cause("redis", why=known.redis)
+    if known.free_bytes is not None and known.free_bytes < DISK_BYTES_MIN:
+        yield _cause("disk", free=f"{known.free_bytes / 1e9:.1f}")
 
 
 def _count(number: int) -> str:
     return "500+" if number >= 500 else str(number)
-
-
-def _provider(known: Known) -> Iterable[Cause]:
-    for model in known.models:
-        if model["state"] in ("paused", "failing"):
-            said = N_("The model %(model)s is left alone: %(reason)s.")
-            resume = f"/models/{model['model']}/resume"
-            facts = {"model": model["model"], "reason": model["reason"] or model["state"]}
-            yield Cause(
-                said, facts, model["since_us"], ((resume, N_("resume it")), ("/errors", N_("the causes")))
-            )
-    balances = [a.credits for a in known.accounts or () if a.credits is not None]
-    if balances and max(balances) < known.video_credits:
-        said = N_("No KIE account has the credits for one video; the most are %(most)s.")
-        yield Cause(said, {"most": f"{max(balances):g}"}, None, ((KIE, N_("top up")),))
-
-
-def _machine(known: Known) -> Iterable[Cause]:
-    row, now_us = known.row, known.row["now_us"]
-    machinery = (("/machinery", N_("Machinery")),)
-    if known.redis is not None:
-        said = N_("Redis is away: new jobs wait, refunds go on. It says: %(why)s")
-        yield Cause(said, {"why": known.redis}, None, machinery)
-    late = [r for r in known.readers if r["active"] and r["next_at_us"] and now_us - r["next_at_us"] > LAG_US]
-    if late:
-        said = N_("More than a minute behind the log: %(names)s. People see what is old, or hear nothing.")
-        names = ", ".join(r["name"] for r in late)
-        yield Cause(said, {"names": names}, min(r["next_at_us"] for r in late), machinery)
-    if known.free_bytes is not None and known.free_bytes < DISK_BYTES_MIN:
-        said = N_("The disk is nearly full: %(free)s GB left.")
-        yield Cause(said, {"free": f"{known.free_bytes / 1e9:.1f}"}, None, machinery)
-    if (row["archive_failed_at_us"] or 0) > (row["archived_at_us"] or 0):
-        said = N_("Postgres cannot archive its WAL: what came since cannot be restored.")
-        yield Cause(said, {}, row["archived_at_us"], (("/machinery#backups", N_("Backups")),), serious=False)

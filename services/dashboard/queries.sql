@@ -97,21 +97,26 @@ CROSS JOIN LATERAL (
 GROUP BY j.failure_class, j.failure_code ORDER BY jobs DESC, last_at_us DESC, 1, 2
 
 -- name: words
--- What companies said, where it is still kept. $1 references
-SELECT ref, words FROM outside_words WHERE ref = ANY ($1::text[])
+-- What companies said, where it is still kept, noted as read once in a quarter of an hour. $1 references, $2 actor, $3 page
+WITH said AS (
+    SELECT ref, account, words FROM outside_words WHERE ref = ANY ($1::text[])
+), lately AS MATERIALIZED (
+    SELECT account FROM person_reads WHERE read_at > clock_timestamp() - interval '15 minutes' AND actor = $2 AND what = $3
+), noted AS (
+    INSERT INTO person_reads (actor, what, account)
+    SELECT DISTINCT $2, $3, account FROM said WHERE account NOT IN (SELECT account FROM lately)
+)
+SELECT ref, words FROM said
 
 -- name: jobs_window
 -- Jobs before a place, the newest first. $1 when the place's was queued and $2 its name; $3 queued from and $4 before, epoch µs;
 -- $5 so many; $6 of an account
-SELECT job, account, model, style, state, price, queued_at_us, ended_at_us, failure_class, failure_code, submissions, gifted, stars
-FROM job_status WHERE {of} (queued_at_us, job) < ($1, $2) AND queued_at_us >= $3 AND queued_at_us < $4
+SELECT * FROM job_status WHERE {of} (queued_at_us, job) < ($1, $2) AND queued_at_us >= $3 AND queued_at_us < $4
 ORDER BY queued_at_us DESC, job DESC LIMIT $5
 
 -- name: jobs_open
 -- Unfinished jobs, the oldest first. $1 so many
-SELECT s.job, s.account, s.model, s.style, s.state, s.price, s.queued_at_us, s.ended_at_us, s.failure_class, s.failure_code,
-       s.submissions, s.gifted, s.stars
-FROM (SELECT job FROM open_jobs ORDER BY deadline_at_us LIMIT $1) AS o JOIN job_status s USING (job)
+SELECT s.* FROM (SELECT job FROM open_jobs ORDER BY deadline_at_us LIMIT $1) AS o JOIN job_status s USING (job)
 ORDER BY s.queued_at_us, s.job
 
 -- name: job_row

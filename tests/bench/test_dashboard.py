@@ -21,7 +21,7 @@ from tests.support.dashboard import open_pages
 pytestmark = pytest.mark.bench
 
 EVENTS = int(os.environ.get("BENCH_EVENTS", "1000000"))
-ASKED = 100
+ASKED = 40
 
 
 def test_dashboard(durable_url: str) -> None:
@@ -30,23 +30,26 @@ def test_dashboard(durable_url: str) -> None:
 
 async def measure(url: str) -> None:
     log = await fill_pages(url, EVENTS)
-    rows: list[tuple[object, ...]] = []
+    rounds: list[list[tuple[object, ...]]] = []
     async with (
         asyncpg.create_pool(url, min_size=1, max_size=4) as pool,
         Ledger(url, pool) as ledger,
         open_pages(pool, ledger, load_settings(database_url=url)) as client,
     ):
-        for address in addresses():
-            latencies: list[float] = []
-            for _ in range(ASKED):
-                began = time.perf_counter()
-                response = await client.get(address)
-                size = len(await response.read())
-                latencies.append(time.perf_counter() - began)
-                assert response.status == 200, address
-            run = Run(sum(latencies), latencies)
-            rows.append((address, size, run.percentile_ms(50), run.percentile_ms(95), rss_mb(os.getpid())))
+        for _ in range(3):
+            rows: list[tuple[object, ...]] = []
+            for address in addresses():
+                latencies: list[float] = []
+                for _ in range(ASKED):
+                    began = time.perf_counter()
+                    response = await client.get(address)
+                    size = len(await response.read())
+                    latencies.append(time.perf_counter() - began)
+                    assert response.status in (200, 409), address  # a form may refuse
+                run = Run(sum(latencies), latencies)
+                rows.append((address, size, run.percentile_ms(50), run.percentile_ms(95)))
+            rounds.append([*rows, ("MB after the round", "", "", rss_mb(os.getpid()))])
     show(
-        f"Pages of the dashboard, {log.events:,} events, asked {ASKED} times each",
-        ("page", "bytes", "p50 ms", "p95 ms", "MB"), rows,
+        f"Pages of the dashboard, {log.events:,} events, asked {ASKED} times, the last of three rounds",
+        ("page", "bytes", "p50 ms", "p95 ms"), [*rounds[-1], *(rows[-1] for rows in rounds[:-1])],
     )  # fmt: skip

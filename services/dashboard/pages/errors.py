@@ -7,6 +7,7 @@ from typing import Any, Final
 import asyncpg
 from aiohttp import web
 
+from ledger.postgres import DATABASE_ERRORS
 from ledger.sql import load_queries
 from projections.models.statistics import HOUR_US, hour_of
 from services.dashboard.figures import Figure, Filter
@@ -27,12 +28,15 @@ STEPS: Final = 4
 
 
 async def words_of(visit: Visit, refs: Iterable[str]) -> dict[str, str] | None:
-    """Sentences of companies by their references; None: not for this person, or not for this login."""
+    """Sentences of companies by references; None: not for this person, or it cannot be noted."""
+    wanted = [ref for ref in dict.fromkeys(refs) if ref]
     if visit.user.role < Role.operator:
         return None
+    page = visit.request.match_info.route.resource
+    noted = visit.user.actor, "page " + (page.canonical if page else "")
     try:
-        rows = await visit.pool.fetch(query("words"), [ref for ref in dict.fromkeys(refs) if ref])
-    except asyncpg.InsufficientPrivilegeError:
+        rows = await visit.context.ledger.read.pool.fetch(query("words"), wanted, *noted) if wanted else []
+    except DATABASE_ERRORS:
         return None
     return {row["ref"]: row["words"].partition("\n")[0] for row in rows}
 

@@ -46,7 +46,7 @@ class Tile(NamedTuple):
 
 
 async def accounts_of(visit: Visit) -> tuple[list[ProviderAccount] | None, int, str | None]:
-    """Provider accounts, submissions that wait for a turn, and why Redis is silent."""
+    """Provider accounts, submissions that wait, and why Redis is silent."""
     if visit.context.redis is None:
         return None, 0, "no REDIS_URL"
     try:

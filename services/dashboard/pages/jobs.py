@@ -39,24 +39,20 @@ EVER_US: Final = 2**62
 
 
 class Wanted(NamedTuple):
-    """Filter of jobs; empty: any."""
+    """Filter of jobs by columns of job_status, and by age; empty: any."""
 
     state: str
-    error_class: str
+    failure_class: str
     model: str
     style: str
     account: str
     age: str
 
     def fits(self, job: asyncpg.Record) -> bool:
-        state = job["state"]
-        return (
-            (not self.state or state == self.state or (self.state == OPEN and state not in ENDED))
-            and (not self.error_class or job["failure_class"] == self.error_class)
-            and (not self.model or job["model"] == self.model)
-            and (not self.style or job["style"] == self.style)
-            and (not self.account or job["account"] == self.account)
-        )
+        if self.state == OPEN and job["state"] in ENDED:
+            return False
+        of = self._asdict() | {"state": "" if self.state == OPEN else self.state, "age": ""}
+        return all(not value or job[name] == value for name, value in of.items())
 
 
 async def jobs(visit: Visit) -> web.Response:
@@ -117,17 +113,11 @@ def unknown(steps: list[Step], row: Any) -> list[tuple[str, int]]:
     intended = [e.submission for e in events if isinstance(e, SubmissionIntended)]
     tasks = {e.submission for e in events if isinstance(e, SubmissionAccepted)}
     heard = tasks | {e.submission for e in events if isinstance(e, SubmissionFailed)}
-    found = [
-        (N_("Nobody knows whether submission %(n)s arrived at the provider."), n)
-        for n in intended
-        if n not in heard
-    ]
-    ends = [
-        e
-        for e in events
-        if isinstance(e, JobSucceeded | VideoGifted | SubmissionFailed) and e.charged_milli is None
-    ]
-    found += [(N_("The provider has not told what submission %(n)s cost."), e.submission) for e in ends]
+    lost = N_("Nobody knows whether submission %(n)s arrived at the provider.")
+    found = [(lost, submission) for submission in intended if submission not in heard]
+    charged = [e for e in events if isinstance(e, JobSucceeded | VideoGifted | SubmissionFailed)]
+    cost = N_("The provider has not told what submission %(n)s cost.")
+    found += [(cost, e.submission) for e in charged if e.charged_milli is None and e.submission in tasks]
     if row is None:
         found.append((N_("The read model does not know the job yet."), 0))
     elif row["unknown_sends"]:

@@ -8,6 +8,7 @@ import msgspec
 from aiohttp import web
 
 from ledger.sql import load_queries
+from projections.engine.registry import PROJECTIONS
 from services.dashboard.pages.home import PARKED, accounts_of
 from services.dashboard.routes import Route
 from services.dashboard.visit import Visit
@@ -41,7 +42,8 @@ async def machinery(visit: Visit) -> web.Response:
     folder = settings.backup_dir or settings.data_dir / "backups"
     backups, checked = await asyncio.to_thread(_backups, folder.expanduser())
     return await visit.render(
-        "machinery.html", seen=seen, versions=versions, row=row,
+        "machinery.html", seen=seen, versions=versions, row=row, models_read=PROJECTIONS,
+        shown={version["name"]: version for version in versions if version["active"]},
         problems=msgspec.json.decode(row["problems"] or "{}"), accounts=accounts, waiting=waiting,
         rates=ProviderRates(), creations=settings.kie_creations_per_10_s, models=await model_rows(visit.pool),
         backups=backups, checked=checked, topics="log models",

@@ -11,7 +11,9 @@ from ledger.postgres import Pool
 from projections.engine.registry import PROJECTIONS
 from projections.engine.runner import Runner
 from services.dashboard.routes import Role
+from services.platform.database import create_pool, reading_pool
 from services.platform.settings import Settings
+from tests.support.arena.processes import own_login
 from tests.support.dashboard import Client, open_pages, page
 from tests.support.traffic import Traffic
 
@@ -21,14 +23,20 @@ PAGES = ("/", "/errors", "/jobs", "/machinery")
 
 @pytest.fixture
 async def client(pool: Pool, ledger: Ledger, settings: Settings, traffic: Traffic) -> AsyncIterator[Client]:
-    """Of an owner, over a log and its read models; the bench of jobs has the newest of all endings."""
+    """Of an owner, with the rights of the dashboard's login, over a log and its read models."""
     await traffic.open_accounts()
     await traffic.play(150)
     await traffic.fail((await traffic.order(1))[0])
     events = [event async for event in ledger.read.scan()]
     for projection in PROJECTIONS.values():
         await Runner(pool, projection).apply(events)
-    async with open_pages(pool, ledger, settings) as client:
+    own = settings.replace(database_url=own_login(settings.require_database_url(), "dashboard"))
+    async with (
+        await create_pool(own, "dashboard") as writing,
+        await reading_pool(own, "dashboard") as reading,
+        Ledger(own.require_database_url(), writing) as appending,
+        open_pages(reading, appending, own) as client,
+    ):
         yield client
 
 
@@ -72,7 +80,10 @@ async def test_errors_are_grouped_and_words_masked_for_auditors(
         "INSERT INTO outside_words (ref, account, words) VALUES ('r', 'a0', $1)", "the <b>provider</b>\nraw"
     )
     await pool.execute("UPDATE job_status SET failure_ref = 'r' WHERE job = $1", job)
-    assert "the &lt;b&gt;provider&lt;/b&gt;" in await page(client, "/errors")
+    for _ in range(2):
+        assert "the &lt;b&gt;provider&lt;/b&gt;" in await page(client, "/errors")
+    noted = [tuple(row) for row in await pool.fetch("SELECT login, actor, what, account FROM person_reads")]
+    assert noted == [("neurocards_dashboard", "user:" + "0" * 24, "page /errors", "a0")]
     async with open_pages(pool, ledger, settings, role=Role.auditor) as auditor:
         shown = await page(auditor, "/errors")
         assert "provider&lt;" not in shown and "masked" in shown

@@ -26,7 +26,7 @@ def row(**changed: Any) -> Known:
 
 
 TROUBLE = {
-    "Verifying found": (row(problems='{"edited": 1}'), "/audit"),
+    "Verifying found": (row(problems='{"edited": 1}'), "/machinery#integrity"),
     "not been verified": (row(verified_at_us=NOW_US - UNVERIFIED_US - 1), "/machinery#integrity"),
     "nowhere but here": (row(notes_go=False), "/audit"),
     "not been delivered": (row(note_owed_at_us=NOW_US - NOTE_US - 1), "/audit"),
