@@ -1,8 +1,11 @@
 -- name: actions_beside
--- What somebody did that is not in the log: models paused, people's data read. $1 actor, $2 login, $3 from and $4 to a time in
+-- What somebody did that is not in the log: models paused, people's data read, operations asked for. $1 actor, $2 login, $3 from and $4 to a time in
 -- epoch microseconds, $5 at most so many
 (SELECT changed_us AS at_us, NULL::bigint AS position, 'model ' || state AS what, model AS of, reason AS words FROM model_changes
  WHERE actor = $1 AND changed_us BETWEEN $3 AND $4 ORDER BY number DESC LIMIT $5)
+UNION ALL
+(SELECT (extract(epoch FROM requested_at) * 1000000)::bigint, NULL, 'asked for: ' || what, targets[1], reason FROM operations
+ WHERE actor = $1 AND requested_at BETWEEN audit.to_time($3) AND audit.to_time($4) ORDER BY requested_at DESC LIMIT $5)
 UNION ALL
 (SELECT (extract(epoch FROM read_at) * 1000000)::bigint, NULL, 'data read: ' || what, account, reason FROM person_reads
  WHERE (login = $2 AND actor = '' OR actor = $1) AND read_at BETWEEN audit.to_time($3) AND audit.to_time($4)

@@ -26,10 +26,11 @@ def actions(
     limit: Limit = 100,
     output: Output = OutputFormat.table,
 ) -> None:
-    """List all that a login or an admin did, the newest first.
+    """List what a login, admin or dashboard user did, the newest first.
 
-    Events they caused or appended, models they paused, people whose data they read. What somebody did as a
-    seller has `journal --user`; what a process's login appended is most of the log, and is left out.
+    Events they caused or appended, models they paused, operations they asked for, people whose data they
+    read. What somebody did as a seller has `journal --user`; what a process's login appended is most of the
+    log, and is left out.
     """
     who = actor if ":" in actor else f"login:{actor}"
     if actor.isdigit():

@@ -11,6 +11,8 @@ import pytest
 
 from ledger import commands as c
 from ledger.log.ledger import Ledger
+from projections.reports.audit_questions import actions
+from projections.reports.log_position import NOW
 from services.accounts.erase import Forgetting
 from services.generation.catalogue import load_catalogue
 from services.operations.runner import Operation, OperationRunner, Tell, job_steps, query
@@ -99,6 +101,8 @@ async def test_what_is_refused_is_told_and_the_rest_goes_on(ask_for, order, ledg
     said = "SELECT data ->> 'actor', data ->> 'reason' FROM events WHERE type = 'JobRequeued'"
     made = await pool.fetch(said)
     assert [tuple(each) for each in made] == [(WHO, WHY)] * 2
+    told = {row["what"] for row in await actions(pool, WHO, None, NOW, 9)}
+    assert told == {"JobRequeued", "asked for: requeue"}
     assert await runner(ledger, pool).run_once() == 0
 
 
