@@ -24,7 +24,7 @@ LEAD = (
     "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0);"
     "os.execvp(sys.argv[1], sys.argv[1:])"
 )
-PATIENT_S = 60
+PATIENT_S = 180
 
 
 class Stack:
