@@ -166,7 +166,7 @@ class Words:
 
 
 def position_link(position: int | None) -> Markup:
-    if position is None:
+    if not position:
         return Markup("—")
     return Markup('<a href="/events/{0}">{0}</a>').format(position)
 
