@@ -21,10 +21,12 @@ function draw(place) {
 }
 
 // <main data-live="/live">: what has the topic in its data-topic is fetched again when the server says that it changed,
-// and everything after a connection that was lost.
+// and everything after a connection that was lost; not while somebody is at it, with the keyboard or in an opened part.
 function listen(url) {
   const source = new EventSource(url);
-  const again = topic => document.querySelectorAll(`[data-topic${topic && `~="${topic}"`}]`).forEach(part => htmx.trigger(part, "again"));
+  const again = topic => document.querySelectorAll(`[data-topic${topic && `~="${topic}"`}]`).forEach(part => {
+    if (!part.contains(document.activeElement) && !part.querySelector("details[open]")) htmx.trigger(part, "again");
+  });
   let lost = false;
   source.onmessage = event => event.data && again(event.data);
   source.onerror = () => lost = true;

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 from redis.asyncio import Redis
 
+from ledger import commands as c
 from ledger.log.ledger import Ledger
 from ledger.postgres import Pool
 from projections.engine.registry import PROJECTIONS
@@ -126,6 +127,15 @@ async def test_a_job_is_told_with_what_nobody_knows(
     (new,) = await traffic.order(1)
     shown = await page(client, f"/jobs/{new}")
     assert "The read model does not know the job yet" in shown
+    for n, command in enumerate(
+        (
+            c.StartJob(new, 1, "w"),
+            c.RecordPrompt(new, 1, "p", "openai", "t"),
+            c.IntendSubmission(new, 1, 1, "k", "m"),
+        )
+    ):
+        await ledger.execute(command, key=f"told{n}")
+    assert "Nobody knows whether submission 1 arrived" in await page(client, f"/jobs/{new}")
 
 
 async def test_machinery_says_what_redis_knows_or_that_it_is_away(
