@@ -127,13 +127,13 @@ async def test_a_job_is_told_with_what_nobody_knows(
     (new,) = await traffic.order(1)
     shown = await page(client, f"/jobs/{new}")
     assert "The read model does not know the job yet" in shown
-    for n, command in enumerate(
-        (
-            c.StartJob(new, 1, "w"),
-            c.RecordPrompt(new, 1, "p", "openai", "t"),
-            c.IntendSubmission(new, 1, 1, "k", "m"),
-        )
-    ):
+    intended = c.IntendSubmission(new, 1, 1, "k", "m")
+    commands: list[c.Command] = [
+        c.StartJob(new, 1, "w"),
+        c.RecordPrompt(new, 1, "p", "openai", "t"),
+        intended,
+    ]
+    for n, command in enumerate(commands):
         await ledger.execute(command, key=f"told{n}")
     assert "Nobody knows whether submission 1 arrived" in await page(client, f"/jobs/{new}")
 
