@@ -13,6 +13,7 @@ All keys share one hash tag, so that they lie on one node of a cluster and one s
 | `kie:flight:<user>` | provider limits | for a while one user renders more videos at once |
 | `kie:resting` | provider limits | an account with trouble is tried too early, and rests again |
 | `kie:balances` | maintenance | operators see no balances until the next round reads them |
+| `doctor:<nonce>` | `neurocards doctor` | nothing: it tries whether a stream works; gone in a minute |
 | `telegram:all`, `telegram:chat:<chat>` | Telegram limits | a message too many, which Telegram puts off |
 """
 
@@ -45,6 +46,10 @@ def ledger_copy(name: str) -> str:
 
 def seat_key(group: str, consumer: str) -> str:
     return f"{PREFIX}seat:{group}:{consumer}"
+
+
+def doctor_key(nonce: str) -> str:
+    return f"{PREFIX}doctor:{nonce}"
 
 
 def kie_in_flight(user: str) -> str:

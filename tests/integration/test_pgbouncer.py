@@ -20,6 +20,7 @@ from ledger.log.batch_writer import BatchWriter
 from ledger.log.ledger import Ledger
 from projections.rebuild.run import rebuild
 from services.bot.inbox.leader_lock import LeaderLock
+from services.cli.doctor.servers import check_database
 from services.migrations import migrate
 from services.monitor import append_lock
 from services.monitor.append_lock import LockWatch
@@ -229,3 +230,9 @@ async def test_the_services_make_a_video(bounced: str, tmp_path: Path, dice, not
             await arena.all_made(jobs)
             relay = arena.running["relay"].log
             assert "a pooler such as PgBouncer" in relay, "it LISTENs over a session that may be anybody's"
+
+
+async def test_the_doctor_says_what_does_not_work_through_it(through: str) -> None:
+    found = {check.name: check for check in await check_database(load_settings(database_url=through))}
+    assert found["LISTEN"].state == "fail" and "pooler" in found["LISTEN"].advice
+    assert {found[name].state for name in ("commit", "prepared statements")} == {"ok"}

@@ -54,7 +54,7 @@ def _lines(check: Check, width: int) -> list[str]:
 
 async def _examine() -> list[Check]:
     """All checks, in the order of mending; with wrong settings only those."""
-    from services.cli.doctor import companies, fail, machine, servers
+    from services.cli.doctor import companies, fail, machine, servers, trials
     from services.platform.errors import SettingsError
 
     try:
@@ -75,6 +75,7 @@ async def _examine() -> list[Check]:
         *machine.check_ports(settings),
         *await servers.check_database(settings),
         *await servers.check_redis_server(settings),
+        *await trials.check_files(settings),
         *await companies.check_companies(settings),
         *await servers.check_kie_keys(settings),
         *await servers.check_notes(settings),

@@ -49,6 +49,10 @@ def check_folder(settings: Settings) -> Check:
     if free < _LITTLE_DISK_BYTES:
         found = f"{folder.root}: only {free // 1_000_000} MB free"
         return warn("NEUROCARDS_DATA_DIR", found, "videos need room: free some, or choose another disk")
+    there = settings.backup_dir
+    if there is not None and there.exists() and shutil.disk_usage(there).free < _LITTLE_DISK_BYTES:
+        advice = "free some: without room Postgres keeps its WAL, and fills its own disk"
+        return warn("BACKUP_DIR", f"{there}: less than {_LITTLE_DISK_BYTES // 1_000_000} MB free", advice)
     used = "a `neurocards up` runs on it" if folder.in_use() else "not in use"
     return ok("NEUROCARDS_DATA_DIR", f"{folder.root}: {used}")
 

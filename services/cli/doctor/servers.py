@@ -11,6 +11,7 @@ from ledger.sql import load_queries
 from projections.verify.schema_drift import differences, open_rights
 from services.adapters.kie.gateway import account_name
 from services.cli.doctor import Check, State, fail, ok, warn
+from services.cli.doctor.trials import try_database, try_redis
 from services.generation.provider_limits import LATE_VIDEO_S
 from services.local.binaries import POSTGRES_OLDEST
 from services.migrations import compare
@@ -56,11 +57,9 @@ async def check_database(settings: Settings) -> list[Check]:
     try:
         steps = (_version, _durability, _temporary_files, _schema)
         checks = [await step(connection) for step in steps]
-        return (
-            checks
-            if checks[-1].state is State.fail
-            else [*checks, await _definitions(connection), await _open_rights(connection)]
-        )
+        if checks[-1].state is not State.fail:
+            checks += [await _definitions(connection), await _open_rights(connection)]
+        return checks + await try_database(settings, connection)
     finally:
         await connection.close()
 
@@ -202,7 +201,7 @@ async def check_redis_server(settings: Settings) -> list[Check]:
             facts = await check_redis(client)
         except StartError as error:
             return [fail("REDIS_URL", "no connection", str(error))]
-    checks = [ok("REDIS_URL", f"version {facts['version']}")]
+        checks = [ok("REDIS_URL", f"version {facts['version']}"), await try_redis(client)]
     if facts["maxmemory-policy"] not in ("noeviction", "unknown"):
         advice = "set maxmemory-policy noeviction: evicted streams have to be published again"
         checks.append(warn("Redis memory", facts["maxmemory-policy"], advice))
