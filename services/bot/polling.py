@@ -10,9 +10,9 @@ from aiogram.methods import TelegramMethod
 
 from services.adapters.telegram.client import is_transient
 from services.bot.inbox import Inbox, InboxRunner
-from services.bot.inbox.outage_log import OutageLog, Pauses, is_database_away
 from services.bot.metrics import FETCHED, drop
 from services.platform.errors import StartError
+from services.platform.outage_log import OutageLog, Pauses, is_database_away
 
 logger = structlog.get_logger()
 

@@ -31,11 +31,11 @@ from services.bot.handlers import (
     videos,
 )
 from services.bot.inbox import StoredUpdate
-from services.bot.inbox.outage_log import is_database_away
 from services.bot.metrics import drop
 from services.bot.middleware import PersonMiddleware, RepeatedTaps
 from services.platform.catalogues import locale_for
 from services.platform.i18n import Catalogues
+from services.platform.outage_log import is_database_away
 
 logger = structlog.get_logger()
 

@@ -31,6 +31,7 @@ def settings_here(only: Collection[str] | None = None, **overrides: Any) -> Sett
     """Settings, with addresses of a running `neurocards up` where none are set."""
     from functools import partial
 
+    from services.cli.output import say
     from services.local.data_dir import DataFolder
     from services.platform.settings import load_only, load_settings
 
@@ -38,7 +39,10 @@ def settings_here(only: Collection[str] | None = None, **overrides: Any) -> Sett
     settings = load()
     if settings.database_url and settings.redis_url:
         return settings
-    running = DataFolder(settings.data_dir).running_addresses()
+    folder = DataFolder(settings.data_dir)
+    if pid := folder.died():
+        say(f"`neurocards up` (pid {pid}) on {folder.root} was killed; start it again")
+    running = folder.running_addresses()
     found = {
         name: running[name]
         for name in ("database_url", "database_owner_url", "redis_url", "sandbox_url")

@@ -90,6 +90,11 @@ class DataFolder:
             return True
         return False
 
+    def died(self) -> int | None:
+        """The process id of a `neurocards up` that left its addresses: it was killed."""
+        pid = self._addresses().get("pid")
+        return None if pid is None or self.in_use() else int(pid)
+
     def running_addresses(self) -> dict[str, Any]:
         return self._addresses() if self.in_use() else {}
 

@@ -3,12 +3,9 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 
-import structlog
-
 from ledger.postgres import DATABASE_ERRORS
 from services.platform.backoff import backoff_s
-
-logger = structlog.get_logger()
+from services.platform.outage_log import POSTGRES
 
 
 async def repeat(
@@ -21,7 +18,7 @@ async def repeat(
 ) -> None:
     """Call `run_once` until `stop`; after 0 sleep `idle_s` or until `wake`.
 
-    DATABASE_ERRORS are logged and retried; every other error ends this.
+    DATABASE_ERRORS are retried, and an outage told once; every other error ends this.
     """
     failures = 0
     while not stop.is_set():
@@ -31,11 +28,11 @@ async def repeat(
             done = await run_once()
         except DATABASE_ERRORS as error:
             failures += 1
-            pause_s = round(backoff_s(failures, 0.2, 2.0), 2)
-            logger.warning("run_failed", run=name, error=repr(error), failures=failures, again_in_s=pause_s)
-            await sleep(pause_s, stop)
+            POSTGRES.met(error, name)
+            await sleep(backoff_s(failures, 0.2, 2.0), stop)
         else:
             failures = 0
+            POSTGRES.over(name)
             if not done:
                 await sleep(idle_s, stop, wake)
 

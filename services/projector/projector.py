@@ -12,6 +12,7 @@ from ledger.postgres import DATABASE_ERRORS
 from projections.engine.errors import ProjectionError
 from projections.engine.runner import Runner
 from services.platform.backoff import backoff_s
+from services.platform.outage_log import POSTGRES
 from services.platform.periodic import sleep
 from services.projector import metrics
 from services.projector.shared_feed import Read
@@ -67,12 +68,7 @@ class Follower:
                 )
                 await sleep(self._stopped_retry_s, stop)
             except DATABASE_ERRORS as error:
-                logger.warning(
-                    "projection_interrupted",
-                    projection=self._name,
-                    position=self._position,
-                    error=repr(error),
-                )
+                POSTGRES.met(error, self._name)
                 failures += 1
                 await sleep(backoff_s(failures, 0.1, 5.0), stop)
             else:
@@ -82,6 +78,7 @@ class Follower:
         cursor = await self._runner.cursor()
         await self._notice_restore(cursor)
         self._came_to(cursor)
+        POSTGRES.over(self._name)
         while not stop.is_set():
             events = await self._read(cursor, limit=BATCH_EVENTS, wait_s=1.0)
             if events:

@@ -22,6 +22,7 @@ from ledger.postgres import DATABASE_ERRORS, Pool
 from ledger.sql import load_queries
 from services.platform import tracing
 from services.platform.backoff import backoff_s
+from services.platform.outage_log import OutageLog
 from services.platform.periodic import sleep
 from services.platform.redis_keys import JOBS
 from services.relay import metrics
@@ -96,6 +97,7 @@ class Relay:
         self._trim_at = time.monotonic() + trim_every_s
         self._position = self._head = 0
         self._halted = ""
+        self._trouble = OutageLog("publishing")
 
     def status(self) -> dict[str, Any]:
         return {
@@ -118,6 +120,7 @@ class Relay:
                 metrics.HALTED.set(0)
                 self._halted = ""
                 failures = 0
+                self._trouble.over()
                 await self._publish_from(place, stop)
             except IntegrityError as error:
                 metrics.HALTED.set(1)
@@ -129,11 +132,8 @@ class Relay:
             except _TROUBLE as error:
                 metrics.TROUBLES.inc()
                 failures += 1
-                pause_s = round(backoff_s(failures, 0.1, 5.0), 2)
-                logger.warning(
-                    "relay_interrupted", position=self._position, error=repr(error), retry_s=pause_s
-                )
-                await sleep(pause_s, stop)
+                self._trouble.met(error)
+                await sleep(backoff_s(failures, 0.1, 5.0), stop)
 
     async def _find_place(self) -> Place | None:
         """Where to publish on, in streams made anew if need be; None: look again. Raises StreamMismatchError

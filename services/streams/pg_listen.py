@@ -6,16 +6,14 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 import asyncpg
-import structlog
 
 from ledger.log.reader import NOTIFY_CHANNEL
 from ledger.postgres import DATABASE_ERRORS
 from services.platform.errors import StartError
+from services.platform.outage_log import OutageLog
 
 if TYPE_CHECKING:
     Connection = asyncpg.Connection[asyncpg.Record]
-
-logger = structlog.get_logger()
 
 LIVENESS_S = 5.0
 _TROUBLE = (StartError, *DATABASE_ERRORS)
@@ -30,6 +28,7 @@ class LogListener:
     def __init__(self, connect: "Callable[[], Awaitable[Connection]]") -> None:
         self._connect = connect
         self.wake = asyncio.Event()
+        self._trouble = OutageLog("listening")
 
     async def run(self, stop: asyncio.Event) -> None:
         stopped = asyncio.create_task(stop.wait())
@@ -38,13 +37,13 @@ class LogListener:
                 try:
                     connection = await self._connect()
                 except _TROUBLE as error:
-                    logger.warning("listen_not_connected", error=repr(error))
+                    self._trouble.met(error)
                     await asyncio.wait([stopped], timeout=1)
                     continue
                 try:
                     await self._listen(connection, stopped)
                 except _TROUBLE as error:
-                    logger.warning("listen_connection_lost", error=repr(error))
+                    self._trouble.met(error)
                 finally:
                     connection.terminate()
         finally:
@@ -62,6 +61,7 @@ class LogListener:
         connection.add_termination_listener(lambda *_: lost.set())
         await connection.add_listener(NOTIFY_CHANNEL, lambda *_: self.wake.set())
         self.wake.set()
+        self._trouble.over()
         gone = asyncio.create_task(lost.wait())
         try:
             while not stopped.done() and not gone.done():

@@ -19,9 +19,9 @@ import structlog
 from structlog.contextvars import bind_contextvars, clear_contextvars
 
 from ledger.postgres import TRANSIENT
-from services.bot.inbox.outage_log import OutageLog, Pauses
 from services.bot.inbox.store import PER_CHAT_MAX, Inbox, StoredUpdate
 from services.bot.metrics import IN_HAND, UPDATES, handling
+from services.platform.outage_log import OutageLog, Pauses
 from services.platform.periodic import sleep
 
 logger = structlog.get_logger()

@@ -23,6 +23,7 @@ from services.platform.redis import command_client
 from services.platform.settings import load_settings
 from services.platform.settings_fields import SECRETS
 from services.recovery.checkpoint_files import make_key
+from tests.support.fork_server import neurocards
 from tests.support.servers import fresh_cluster, short_folder
 from tests.support.services import ROOT, clean_environment
 from tests.support.waiting import eventually_now
@@ -143,6 +144,9 @@ async def test_after_kill_9_the_next_start_has_the_data(start: Start) -> None:
     assert key.stat().st_mode & 0o077 == 0 and signs.strip() not in killed.words
     killed.process.kill()
     killed.process.wait(60)
+    env = clean_environment(NEUROCARDS_DATA_DIR=killed.folder / "data", PYTHONPATH=ROOT)
+    asked = neurocards(["ledger", "balance", "1"], cwd=killed.folder, env=env)
+    assert f"`neurocards up` (pid {killed.process.pid}) on" in asked.stderr and "was killed" in asked.stderr
     again = start("--infra-only")  # at once, while the old servers may still be on their way out
     facts = again.wait_ready()
     connection = await asyncpg.connect(facts["database_url"])

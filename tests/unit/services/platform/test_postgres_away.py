@@ -3,8 +3,8 @@
 import asyncpg
 
 from ledger.postgres import DATABASE_ERRORS, TRANSIENT, refuses_data
-from services.bot.inbox.outage_log import is_database_away
 from services.platform.errors import explain
+from services.platform.outage_log import is_database_away
 from tests.support.each import each
 
 LISTS = {"transient": TRANSIENT, "all": DATABASE_ERRORS}
