@@ -149,14 +149,13 @@ async def _go_on(ledger: Ledger) -> None:
     for number, command in enumerate(system):
         await ledger.execute(command, key=f"system:{number}")
     await ledger.execute(c.RevokeCredits("b", 5, "chargeback", kind="fraud"), key="revoke:b")
-    for number, change in enumerate(
-        (
-            c.ProposeChange("b", "c1", "grant", 20, "sorry", "user:u1"),
-            c.ApproveChange("b", "c1", "yes", "user:u2"),
-            c.ProposeChange("b", "c2", "grant", 1, "again", "user:u1"),
-            c.WithdrawChange("b", "c2", "no", "user:u1"),
-        )
-    ):
+    changes: tuple[c.Command, ...] = (
+        c.ProposeChange("b", "c1", "grant", 20, "sorry", "user:u1"),
+        c.ApproveChange("b", "c1", "yes", "user:u2"),
+        c.ProposeChange("b", "c2", "grant", 1, "again", "user:u1"),
+        c.WithdrawChange("b", "c2", "no", "user:u1"),
+    )
+    for number, change in enumerate(changes):
         await ledger.execute(change, key=f"change:{number}")
     await ledger.execute(order("b", "o2", "j4", "j5", "j7", "j8", "j9"), key="order:o2")
     for job in ("j7", "j8"):
