@@ -16,6 +16,7 @@ Row = asyncpg.Record | Mapping[str, Any]
 LAG_US: Final = 60_000_000
 UNVERIFIED_US: Final = 3_600_000_000
 NOTE_US: Final = 3_600_000_000
+STUCK_US: Final = 600_000_000
 DISK_BYTES_MIN: Final = 2_000_000_000
 
 
@@ -48,6 +49,7 @@ class Known(msgspec.Struct, frozen=True):
     free_bytes: int | None
     video_credits: int
     verifies: bool
+    proposals: int = 0
 
 
 SAID: Final = {
@@ -59,6 +61,8 @@ SAID: Final = {
     "paused": N_("Sales are paused: nobody can order or pay."),
     "cap": N_("The day's cap on the provider's cost is reached: no orders until midnight UTC."),
     "dead_letters": N_("%(count)s failed jobs wait for a decision: make them again or leave them."),
+    "stuck": N_("An operation has not moved for ten minutes: who carries it out is away, or fails."),
+    "proposals": N_("%(count)s changes of credits wait for a second person."),
     "prompts": N_("%(detail)s of the last hour's prompts come from the template: OpenAI does not answer."),
     "welcome": N_("Today's welcome credits are given away: new sellers start with none."),
     "model": N_("The model %(model)s is left alone: %(reason)s."),
@@ -75,6 +79,7 @@ _REMEDIES: Final[dict[str, tuple[tuple[str, str], ...]]] = {
     **dict.fromkeys(("nowhere", "undelivered"), (("/audit", N_("Audit")),)),
     **dict.fromkeys(("paused", "cap"), (("/sales/resume", N_("sell again")),)),
     **dict.fromkeys(("redis", "lag", "disk"), (("/machinery", N_("Machinery")),)),
+    **dict.fromkeys(("stuck", "proposals"), (("/operations", N_("Operations")),)),
     "overdue": (("/jobs?state=open", N_("the jobs")),),
     "dead_letters": (_CAUSES,),
     "balance": (("https://kie.ai/billing", N_("top up")),),
@@ -106,6 +111,10 @@ def _ours(known: Known) -> Iterable[Cause]:
         yield _cause("overdue", row["deadline_at_us"], count=_count(row["overdue"]))
     if row["dead_letters"]:
         yield _cause("dead_letters", count=_count(row["dead_letters"]))
+    if now_us - (row["stuck_at_us"] or now_us) > STUCK_US:
+        yield _cause("stuck", row["stuck_at_us"])
+    if known.proposals:
+        yield _cause("proposals", count=known.proposals)
     if known.closed:
         yield _cause(known.closed)
     late = [r for r in known.readers if r["active"] and now_us - (r["next_at_us"] or now_us) > LAG_US]

@@ -42,6 +42,7 @@ SELECT t.now_us,
        (SELECT count(*) FROM (SELECT FROM job_status WHERE state = 'failed' AND requeued_as = '' AND NOT dropped AND NOT gifted
                                 AND failure_class = ANY ($1::text[]) LIMIT 500) AS d) AS dead_letters,
        (extract(epoch FROM v.ended_at) * 1000000)::bigint AS verified_at_us, v.position AS verified, v.problems::text AS problems,
+       (SELECT (extract(epoch FROM min(moved_at)) * 1000000)::bigint FROM operations WHERE ended_at IS NULL) AS stuck_at_us,
        EXISTS (SELECT FROM checkpoints) AS signed,
        EXISTS (SELECT FROM note_deliveries) AS notes_go,
        (SELECT min(since_us) FROM (

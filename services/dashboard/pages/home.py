@@ -22,6 +22,7 @@ from services.generation.catalogue import load_catalogue
 from services.generation.error_classes import POLICIES
 from services.generation.provider_limits import ProviderAccount, ProviderRates, look
 from services.operations.models import model_rows
+from services.operations.runner import query as operations_query
 from services.operations.statistics import Range, days
 from services.platform.catalogues import N_
 from services.platform.errors import explain
@@ -79,6 +80,7 @@ async def home(visit: Visit) -> web.Response:
         await asyncio.to_thread(_free_bytes, settings.data_dir),
         min(model.provider_credits for model in load_catalogue().models if model.enabled),
         settings.verify_every_seconds > 0,
+        len(await visit.pool.fetch(operations_query("open_proposals"))),
     )  # fmt: skip
     daily = next(r for r in readers if r["name"] == "daily" and r["active"])
     history = [

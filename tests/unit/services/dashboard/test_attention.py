@@ -12,7 +12,7 @@ NOW_US = 1_800_000_000_000_000
 ROW = {
     "now_us": NOW_US, "overdue": 0, "deadline_at_us": None, "dead_letters": 0, "verified_at_us": NOW_US,
     "verified": 9, "problems": "{}", "signed": True, "notes_go": True, "note_owed_at_us": None,
-    "archived_at_us": 2, "archive_failed_at_us": 1,
+    "archived_at_us": 2, "archive_failed_at_us": 1, "stuck_at_us": None,
 }  # fmt: skip
 READER = {"name": "daily", "active": True, "next_at_us": None}
 MODEL = {"model": "m", "state": "available", "reason": "", "since_us": None}
@@ -33,6 +33,8 @@ TROUBLE = {
     "past their deadline": (row(overdue=500, deadline_at_us=1), "/jobs?state=open"),
     "wait for a decision": (row(dead_letters=2), "/errors"),
     "archive its WAL": (row(archive_failed_at_us=3), "/machinery#backups"),
+    "has not moved": (row(stuck_at_us=1), "/operations"),
+    "second person": (replace(GOOD, proposals=2), "/operations"),
     "Sales are paused": (replace(GOOD, closed="paused"), "/sales/resume"),
     "template": (replace(GOOD, alerts=[{"cause": "prompts", "detail": "30 %", "changed_at_us": 1}]), ""),
     "left alone": (replace(GOOD, models=[MODEL | {"state": "paused"}]), "/models/m/resume"),
