@@ -95,7 +95,7 @@ CROSS JOIN LATERAL (
     SELECT *, row_number() OVER () AS n FROM (
         SELECT * FROM job_status WHERE state = 'failed' AND requeued_as = '' AND NOT dropped AND failure_class = class
           AND ended_at_us >= $2 ORDER BY ended_at_us DESC LIMIT $3) AS newest) AS j
-GROUP BY j.failure_class, j.failure_code ORDER BY jobs DESC, last_at_us DESC, 1, 2
+WHERE NOT j.gifted GROUP BY j.failure_class, j.failure_code ORDER BY jobs DESC, last_at_us DESC, 1, 2
 
 -- name: words
 -- What companies said, where it is still kept, noted as read once in a quarter of an hour. $1 references, $2 actor, $3 page
