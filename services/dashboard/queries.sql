@@ -129,3 +129,84 @@ SELECT s.*, (SELECT sum(unknown_sends) FROM deliveries d WHERE d.job = s.job) AS
 SELECT name AS topic, position FROM cursors WHERE active
 UNION ALL (SELECT 'log', position FROM events ORDER BY position DESC LIMIT 1)
 UNION ALL (SELECT 'models', number FROM model_changes ORDER BY number DESC LIMIT 1)
+
+-- name: accept_invitation
+-- $1 SHA-256 of the link, $2 hash of a password or NULL, $3 step of the code, $4 language, $5 SHA-256 of the session, $6 address, $7 agent
+SELECT ledger.accept_invitation($1, $2, $3, $4, $5, $6, $7)
+
+-- name: begin_login
+-- $1 name, $2 address
+SELECT * FROM ledger.begin_login($1, $2)
+
+-- name: choose_language
+-- $1 user, $2 language
+SELECT ledger.choose_language($1, $2)
+
+-- name: end_session
+-- $1 session, $2 user or NULL: whosoever's
+SELECT ledger.end_session($1, $2)
+
+-- name: give_reason
+-- Why somebody looks at a person's data from now on. $1 actor, $2 page, $3 account, $4 reason
+INSERT INTO person_reads (actor, what, account, reason) VALUES ($1, $2, $3, $4)
+
+-- name: invite_user
+-- $1 id if it is a new one, $2 name, $3 role, $4 SHA-256 of the link, $5 secret for codes
+SELECT ledger.invite_user($1, $2, $3, $4, $5)
+
+-- name: invited
+-- $1 SHA-256 of the link
+SELECT name, role, locale, secret FROM ledger.invited($1)
+
+-- name: nobody_has_a_password
+-- For the owner of the database.
+SELECT NOT EXISTS (SELECT FROM dashboard_users WHERE password_hash IS NOT NULL)
+
+-- name: note_read
+-- Whether a person's data may be shown; who looks is noted, once in a quarter of an hour. $1 actor, $2 page, $3 account, $4 whether
+-- it takes a reason given within the hour
+WITH mine AS (
+    SELECT what, reason, read_at FROM person_reads
+    WHERE read_at > clock_timestamp() - interval '1 hour' AND actor = $1 AND account = $3
+), may AS (
+    SELECT NOT $4 OR EXISTS (SELECT FROM mine WHERE reason <> '') AS may
+), noted AS (
+    INSERT INTO person_reads (actor, what, account, reason)
+    SELECT $1, $2, $3, coalesce((SELECT reason FROM mine WHERE reason <> '' ORDER BY read_at DESC LIMIT 1), '')
+    FROM may WHERE may AND NOT EXISTS (SELECT FROM mine WHERE what = $2 AND read_at > clock_timestamp() - interval '15 minutes')
+)
+SELECT may FROM may
+
+-- name: open_session
+-- $1 user, $2 step of the code, $3 SHA-256 of the session, $4 address, $5 agent
+SELECT ledger.open_session($1, $2, $3, $4, $5)
+
+-- name: session_of
+-- $1 SHA-256 of the cookie
+SELECT session, id, name, role, locale, unseen_s FROM ledger.session_of($1)
+
+-- name: sessions
+-- Sessions that count, the newest first. $1 user or NULL: everybody's
+SELECT number, user_id, name, role, address, agent, (extract(epoch FROM made_at) * 1000000)::bigint AS made_us,
+       (extract(epoch FROM seen_at) * 1000000)::bigint AS seen_us
+FROM dashboard_live WHERE $1::text IS NULL OR user_id = $1 ORDER BY seen_at DESC LIMIT 200
+
+-- name: touch_session
+-- $1 session
+SELECT ledger.touch_session($1)
+
+-- name: remove_user
+-- $1 name, $2 whether the name goes too
+SELECT ledger.remove_user($1, $2)
+
+-- name: users
+-- Everybody who was ever let in, with their sessions of now. Names that were erased are empty.
+SELECT u.id, u.name, u.role, u.invited_by, (extract(epoch FROM u.made_at) * 1000000)::bigint AS made_us,
+       (extract(epoch FROM u.seen_at) * 1000000)::bigint AS seen_us,
+       (extract(epoch FROM u.removed_at) * 1000000)::bigint AS removed_us,
+       (SELECT count(*) FROM dashboard_live l WHERE l.user_id = u.id) AS sessions
+FROM dashboard_users u ORDER BY u.removed_at IS NOT NULL, u.name, u.made_at
+
+-- name: user_named
+-- Whom a trusted proxy speaks of. $1 name
+SELECT id, name, role, locale FROM dashboard_users WHERE name = $1 AND removed_at IS NULL AND name <> ''

@@ -67,6 +67,7 @@ class Renderer:
                 "now_us": self._now_us,
                 "count": lambda value, events: Figure(value, of=events),
                 "navigation": [(path, texts.gettext(name)) for path, name in NAVIGATION],
+                "Role": Role,
                 "roles": {role: texts.gettext(name) for role, name in ROLES.items()},
             }
         )

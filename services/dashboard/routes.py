@@ -13,15 +13,15 @@ Handler = Callable[[Any], Awaitable[web.StreamResponse]]
 class Role(IntEnum):
     """Each may do what those before it may."""
 
+    nobody = 0
+    """Who has no session."""
     auditor = 1
     operator = 2
     owner = 3
 
 
 class Route(NamedTuple):
-    """`least` is None for what is open without a session."""
-
     method: str
     path: str
     handler: Handler
-    least: Role | None = Role.auditor
+    least: Role = Role.auditor

@@ -4,31 +4,19 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import msgspec
 from aiohttp import web
 from redis.asyncio import Redis
 
 from ledger.log.ledger import Ledger
-from ledger.postgres import Pool
+from ledger.postgres import TRANSIENT, Pool
 from services.dashboard.render import Renderer
 from services.dashboard.routes import Role, Route
+from services.dashboard.sessions import Sessions
+from services.dashboard.users import User
 from services.platform.settings import Settings
 
 ARGUMENT_CHARACTERS_MAX = 200
 INTEGER_MAX = 2**63 - 1
-
-
-class User(msgspec.Struct, frozen=True):
-    """`id` is random and stands in events as `user:<id>`; `name` is erasable."""
-
-    id: str
-    name: str
-    role: Role
-    locale: str = "ru"
-
-    @property
-    def actor(self) -> str:
-        return f"user:{self.id}"
 
 
 Authenticate = Callable[[web.Request], Awaitable[User | None]]
@@ -45,6 +33,7 @@ class Context:
     redis: Redis | None
     renderer: Renderer
     routes: tuple[Route, ...]
+    sessions: Sessions
 
 
 class BadArgumentError(web.HTTPBadRequest):
@@ -95,6 +84,30 @@ class Visit:
             raise BadArgumentError(name, f"one of {', '.join(of)} is wanted")
         return value
 
+    async def field(self, name: str, *, most: int = ARGUMENT_CHARACTERS_MAX) -> str:
+        """A field of the form that was sent. Raises BadArgumentError."""
+        value = (await self.request.post()).get(name, "")
+        return _short(name, value if isinstance(value, str) else "", most).strip()
+
+    async def reveal(self, account: str) -> bool:
+        """Whether what is personal of an account may be shown; that it is, is noted before.
+
+        An auditor needs a reason, given within the hour at `/reveal`; nobody sees any while nothing can be
+        noted.
+        """
+        note = self.context.sessions.users.note_read
+        needed = self.user.role is Role.auditor
+        try:
+            return await note(self.user.actor, self.place, account, reason_needed=needed)
+        except TRANSIENT:
+            return False
+
+    @property
+    def place(self) -> str:
+        """The route's pattern, as notes of what was read name it."""
+        resource = self.request.match_info.route.resource
+        return "page " + (resource.canonical if resource is not None else "")
+
     async def render(self, template: str, *, status: int = 200, **facts: Any) -> web.Response:
         """An HTML answer. `visit`, `user` and the path are in every template."""
         html = await self.context.renderer.render(
@@ -103,7 +116,7 @@ class Visit:
         return web.Response(text=html, content_type="text/html", status=status)
 
 
-def _short(name: str, value: str) -> str:
-    if len(value) > ARGUMENT_CHARACTERS_MAX or "\x00" in value:
-        raise BadArgumentError(name, f"at most {ARGUMENT_CHARACTERS_MAX} characters")
+def _short(name: str, value: str, most: int = ARGUMENT_CHARACTERS_MAX) -> str:
+    if len(value) > most or "\x00" in value:
+        raise BadArgumentError(name, f"at most {most} characters")
     return value

@@ -17,7 +17,7 @@ from services.local.databases import Databases
 from services.local.processes import free_port, port_is_free
 from services.local.supervisor import Spec, Supervisor
 from services.local.warm_parent import SUPPORTED, WarmParent
-from services.migrations.logins import SERVICES
+from services.migrations.logins import SERVICES, owner_connection
 from services.platform.endpoints import COMPANIES
 from services.platform.errors import StartError
 from services.platform.parent_death import end_at_once, hangup_is_ignored
@@ -60,6 +60,7 @@ class Up:
         self._parent: WarmParent | None = None
         self._stop = asyncio.Event()
         self._asked = 0
+        self._link: str | None = None
 
     async def run(self) -> None:
         """Until a signal. Raises StartError when something cannot start; then nothing is left running."""
@@ -100,6 +101,8 @@ class Up:
                 start = asyncio.create_task(supervisor.start())
                 await self._first_of(start, keeper)
                 if not self._stop.is_set():
+                    if stages:
+                        self._link = await first_link(self._settings, databases.owner_url)
                     self._ready(self._tell(databases))
                     await self._first_of(keeper)
                 start.cancel()
@@ -133,6 +136,7 @@ class Up:
             "SANDBOX_PORT": str(settings.sandbox_port),
             "WEB_PORT": str(settings.web_port),
             "DASHBOARD_PORT": str(settings.dashboard_port),
+            "DASHBOARD_OPEN_LINKS": str(settings.uses_sandbox_for("telegram")).lower(),
             "HEALTH_PORT": "0",
             "LOG_FORMAT": settings.log_format,
             "KIE_ACCOUNTS": str(settings.kie_accounts or len(settings.kie_keys)),
@@ -158,6 +162,7 @@ class Up:
             "redis_url": databases.redis_url,
             "web_url": settings.public_base if all_of_it else None,
             "dashboard_url": settings.dashboard_base if all_of_it else None,
+            "dashboard_link": self._link,
             "chat_url": f"{settings.sandbox_base}/" if chat else None,
             "sandbox_url": settings.sandbox_base if all_of_it and settings.needs_sandbox else None,
             "sandbox_for": [name for name in COMPANIES if settings.uses_sandbox_for(name)],
@@ -209,6 +214,16 @@ class Up:
     async def _stop_without_terminal(self) -> None:
         await terminal_gone()
         self._stop.set()
+
+
+async def first_link(settings: Settings, owner_url: str) -> str | None:
+    """One-time link for the dashboard's owner; None once somebody has a password."""
+    from services.dashboard.users import invite, link_address, nobody_has_a_password
+
+    async with owner_connection(owner_url) as connection:
+        if not await nobody_has_a_password(connection):
+            return None
+        return link_address(settings, await invite(connection, "owner", "owner"))
 
 
 def _spec(name: str, service: str, shared: dict[str, str]) -> Spec:

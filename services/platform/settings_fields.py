@@ -7,6 +7,7 @@ from pydantic import AfterValidator, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from services.platform.settings_types import (
+    YOOKASSA_PUBLISHED_NETWORKS,
     AnyCase,
     BotToken,
     Commas,
@@ -17,16 +18,13 @@ from services.platform.settings_types import (
     PostgresUrl,
     ProxyUrl,
     RedisUrl,
+    SafeUrl,
     SmtpUrl,
     Subject,
+    TrustedProxy,
     Url,
     networks,
 )
-
-YOOKASSA_PUBLISHED_NETWORKS: Final = (
-    "185.71.76.0/27", "185.71.77.0/27", "77.75.153.0/25", "77.75.156.11", "77.75.156.35", "77.75.154.128/25",
-    "2a02:5180::/32",
-)  # fmt: skip
 
 PAYMENT_GIVE_UP_S: Final = 7 * 86_400.0
 """So long a payment is asked about. Money that comes later is found by the comparison, and credited."""
@@ -137,7 +135,11 @@ class SettingsFields(BaseSettings, defer_build=True):
     )
     dashboard_host: str = Field("127.0.0.1", description="Address the dashboard listens on")
     dashboard_port: Port = Field(8090, description="Port of the dashboard; 0: any free one")
-    dashboard_url: Url | None = Field(None, description="Its address for browsers, https://…; empty: its own")
+    dashboard_url: SafeUrl | None = Field(None, description="Its address for browsers; empty: its own")
+    dashboard_trusted_proxy: TrustedProxy = Field(
+        "", description="Proxy before it: its address, and the header, if any, in which it names the user"
+    )
+    dashboard_open_links: bool = Field(False, description="true: one-time links alone let in; for sandboxes")
     health_host: str = Field("127.0.0.1", description="Address of each process's health and metrics server")
     health_port: Port | None = Field(None, description="Its port; 0: any free one; empty: no such server")
     ready_file: Path | None = Field(

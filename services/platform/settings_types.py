@@ -44,6 +44,12 @@ def _http_url(value: str) -> str:
     return value.rstrip("/")
 
 
+def _safe_url(value: str) -> str:
+    if not re.match(r"https://|http://(localhost|127\.[0-9.]+|\[::1\])(:|$)", value):
+        raise ValueError("must be https://…, as passwords go there; http:// on this machine alone")
+    return value
+
+
 def _postgres_url(value: str) -> str:
     if not value.startswith(("postgresql://", "postgres://")):
         raise ValueError("must begin with postgresql://")
@@ -75,11 +81,18 @@ def networks(items: tuple[str, ...]) -> tuple[str, ...]:
     return items
 
 
+YOOKASSA_PUBLISHED_NETWORKS: Final = (
+    "185.71.76.0/27", "185.71.77.0/27", "77.75.153.0/25", "77.75.156.11", "77.75.156.35", "77.75.154.128/25",
+    "2a02:5180::/32",
+)  # fmt: skip
+
 Commas: Final = BeforeValidator(_split)
 AnyCase: Final = BeforeValidator(_lower)
 Days = Annotated[float, Field(ge=1, le=36_500)]
 Port = Annotated[int, Field(ge=0, le=65535)]
 Url = Annotated[str, AfterValidator(_http_url)]
+TrustedProxy = Annotated[str, Field(pattern=r"^([0-9a-fA-F.:]+( [A-Za-z0-9-]+)?)?$")]
+SafeUrl = Annotated[Url, AfterValidator(_safe_url)]
 PostgresUrl = Annotated[str, AfterValidator(_postgres_url)]
 RedisUrl = Annotated[str, AfterValidator(_redis_url)]
 BotToken = Annotated[SecretStr, AfterValidator(_bot_token)]

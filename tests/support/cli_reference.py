@@ -27,6 +27,10 @@ def groups() -> dict[str, Any]:
     """Every group by its name; commands of their own are in the group of no name."""
     top: Any = typer.main.get_command(app)
     found = {name: command for name, command in top.commands.items() if hasattr(command, "commands")}
+    for name, group in list(found.items()):  # `dashboard users`
+        found |= {
+            f"{name} {sub}": inner for sub, inner in group.commands.items() if hasattr(inner, "commands")
+        }
     return {"": top, **dict(sorted(found.items()))}
 
 

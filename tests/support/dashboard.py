@@ -12,11 +12,15 @@ from ledger.postgres import Pool
 from services.dashboard.main import build_app
 from services.dashboard.pages import ROUTES
 from services.dashboard.render import Renderer
-from services.dashboard.routes import Role
-from services.dashboard.visit import Context, User
+from services.dashboard.routes import Role, Route
+from services.dashboard.sessions import Sessions
+from services.dashboard.users import User, Users
+from services.dashboard.visit import Authenticate, Context
 from services.platform.settings import Settings
 
 Client = TestClient[web.Request, web.Application]
+OURS = {"Sec-Fetch-Site": "same-origin"}
+"""What a browser says of a form of our own."""
 
 
 @asynccontextmanager
@@ -36,8 +40,19 @@ async def open_pages(
     async def authenticate(_: web.Request) -> User:
         return user
 
-    context = Context(settings, pool, ledger, redis, Renderer(), ROUTES)
-    async with TestClient(TestServer(build_app(context, authenticate))) as client:
+    async with open_door(pool, pool, ledger, settings, authenticate=authenticate, redis=redis) as client:
+        yield client
+
+
+@asynccontextmanager
+async def open_door(
+    pool: Pool, writing: Pool, ledger: Ledger, settings: Settings, *,
+    redis: Redis | None = None, authenticate: Authenticate | None = None, routes: tuple[Route, ...] = ROUTES,
+) -> AsyncIterator[Client]:  # fmt: skip
+    """A client that has to log in, unless somebody else authenticates it."""
+    sessions = Sessions(settings, pool, Users(writing))
+    context = Context(settings, pool, ledger, redis, Renderer(), routes, sessions)
+    async with TestClient(TestServer(build_app(context, authenticate)), headers=OURS) as client:
         yield client
 
 

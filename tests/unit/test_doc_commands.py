@@ -37,9 +37,9 @@ def parsed(line: str, *, whole: bool = True) -> None:
     if words[-1] == "…":
         whole = False
         words = words if words[-2].startswith("-") else words[:-1]
-    size = next((n for n in (1, 2) if " ".join(words[:n]) in COMMANDS), 0)
+    size = next((n for n in (1, 2, 3) if " ".join(words[:n]) in COMMANDS), 0)
     if not size:
-        assert len(words) == 1 and words[0] in GROUPS, "there is no such command"
+        assert " ".join(words) in GROUPS, "there is no such command"
         return
     command: Any = COMMANDS[" ".join(words[:size])]
     try:

@@ -71,6 +71,7 @@ def _words(facts: dict[str, Any], infra_only: bool) -> str:
         "",
         f"  {where}, press Start and send a photo of a product.",
         "",
+        f"  pages  {facts['dashboard_link'] or facts['dashboard_url'] + '/'}",
         f"  data   {folder}",
         f"  logs   {folder}/logs, one file for each service",
         "  help   neurocards doctor says what is wrong and what to do",

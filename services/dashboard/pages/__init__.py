@@ -3,10 +3,11 @@
 from typing import Final
 
 from services.dashboard import live
-from services.dashboard.pages import errors, events, home, jobs, machinery, operations
+from services.dashboard.pages import errors, events, home, jobs, login, machinery, operations
 from services.dashboard.routes import Route
 
 ROUTES: Final[tuple[Route, ...]] = (
+    *login.ROUTES,
     *home.ROUTES,
     *errors.ROUTES,
     *jobs.ROUTES,

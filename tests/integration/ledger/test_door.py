@@ -132,7 +132,9 @@ async def test_what_each_login_may_call(owner):
     for name, functions in callable_by.items():
         watching = {"free_append_lock", "hindrances"} if name == "monitor" else set()
         if name == "dashboard":
-            watching = {"request_operation", "abort_operation"}
+            asking = "request_operation abort_operation"
+            people = "invited accept_invitation begin_login open_session session_of touch_session end_session"
+            watching = {*asking.split(), *people.split(), "choose_language"}
         appending = {"append", "begin_append", "clocks"}
         assert functions == appending | watching, name
 

@@ -40,6 +40,7 @@ ABSENT = [
     ("payments", "refund", NOBODY, *WHY, "--yes"),
     ("promo", "disable", NOBODY, *WHY, "--yes"),
     ("users", "forget", NOBODY, *WHY, "--yes"),
+    ("dashboard", "users", "remove", NOBODY, "--yes"),
     ("backup", "check", NOBODY),
     ("backup", "restore", NOBODY, "--yes"),
 ]
@@ -56,6 +57,7 @@ EMPTY = [
     ("models", "history"),
     ("payments", "list"),
     ("promo", "list"),
+    ("dashboard", "users", "list"),
     ("stats", "errors"),
     ("stats", "times"),
     ("stats", "daily"),

@@ -144,7 +144,7 @@ async def test_every_form_shows_what_it_would_do(desk, ledger, order, locale: st
 
 
 async def test_each_action_is_its_role_s(desk, order):
-    for role in Role:
+    for role in Role.auditor, Role.operator, Role.owner:
         async with desk(role=role) as client:
             for action in ACTIONS:
                 path = address(action.path, order.seller.account)

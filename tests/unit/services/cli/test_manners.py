@@ -27,7 +27,8 @@ from tests.support.services import ROOT
 COMMANDS = commands()
 
 READS = {
-    "doctor", "backup list", "backup check", "clock show", "ledger access", "ledger actions",
+    "dashboard users list", "doctor", "backup list", "backup check", "clock show", "ledger access",
+    "ledger actions",
     "ledger exceptions", "ledger reads", "ledger sample", "models check",
     "dead-letters list", "dead-letters groups", "dead-letters show",
     "jobs list", "jobs show", "ledger balance", "ledger explain", "ledger export", "ledger journal",
@@ -46,6 +47,7 @@ UNASKED = {
     "up": "runs everything",
     "demo": "plays on a system of its own",
     "migrate": "every deployment runs it; safe to repeat",
+    "dashboard users add": "makes a user, or gives one the role that was said; the link is the person's",
     "auditor add": "adds a login that only reads, never replaces one",
     "backup take": "adds a backup; run on a schedule",
     "operations run": "carries out what users of the dashboard were shown, asked and gave a reason for",
@@ -58,6 +60,7 @@ UNASKED = {
 
 UNSIGNED = {
     "drill": "only on a local sandbox, whose ledger is nobody's",
+    "dashboard users remove": "nothing about it stands in the ledger; the row says when",
     "auditor remove": "nothing about it stands in the ledger; Postgres's log has who and when",
     "backup restore": "who and why stands in the statement that `recover` signs afterwards",
     "replay": "what is right is swapped in unseen; --reason goes with --accept-difference",

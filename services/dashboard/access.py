@@ -1,0 +1,140 @@
+"""Middleware of every answer: headers, origin of what changes something, errors as pages, the access log.
+
+A page may load files of our own origin and nothing else; nobody may frame it, keep it, or learn from where it
+was left.
+"""
+
+import time
+from typing import Final
+
+import structlog
+from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
+from structlog.contextvars import clear_contextvars
+
+from ledger.postgres import TRANSIENT
+from services.dashboard.routes import Role, Route
+from services.dashboard.sessions import preferred
+from services.dashboard.users import User
+from services.dashboard.visit import Authenticate, Context, Visit
+
+logger = structlog.get_logger()
+
+HEADERS: Final = {
+    "Server": "neurocards",
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
+    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+_HARMLESS: Final = frozenset({"GET", "HEAD"})
+VISIT: Final = web.RequestKey("visit", Visit)
+NEEDS: Final = web.RequestKey("needs", Role)
+"""The role that was missing."""
+
+
+def guarded(route: Route, context: Context, authenticate: Authenticate) -> Handler:
+    """The route's handler for who has its role; others are sent to the login, or refused."""
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        user = await authenticate(request) or User("", "", Role.nobody, preferred(request))
+        request[VISIT] = visit = Visit(request, user, context)
+        if user.role >= route.least:
+            return await route.handler(visit)
+        if user.role is Role.nobody:
+            raise to_login(request)
+        request[NEEDS] = route.least
+        raise web.HTTPForbidden
+
+    return handle
+
+
+def to_login(request: web.Request) -> web.HTTPException:
+    """Back to the page afterwards; a fragment, whose page is still open, has the whole page go there."""
+    if request.method not in _HARMLESS:
+        return web.HTTPUnauthorized(text="log in first: /login")
+    if "HX-Request" in request.headers:
+        return web.HTTPUnauthorized(headers={"HX-Redirect": "/login"})
+    return web.HTTPSeeOther(str(request.rel_url.with_path("/login").with_query({"next": request.path_qs})))
+
+
+def is_forged(request: web.Request, origin: str) -> bool:
+    """Whether another site makes the browser change something here.
+
+    Browsers say so themselves (`Sec-Fetch-Site`); of an old one Origin has to be ours: `origin`, or that
+    of its Host.
+    """
+    if request.method in _HARMLESS:
+        return False
+    said = request.headers.getall("Sec-Fetch-Site", [])
+    if said:
+        return said not in (["same-origin"], ["none"])
+    own = {origin, f"{origin.partition('://')[0]}://{request.host}"}
+    given = request.headers.getall("Origin", [])
+    return len(given) != 1 or given[0] not in own
+
+
+def middlewares(context: Context) -> list[Middleware]:
+    """From the outermost to the innermost."""
+    origin = context.settings.dashboard_base
+
+    @web.middleware
+    async def log(request: web.Request, handler: Handler) -> web.StreamResponse:
+        clear_contextvars()  # of the request before this one on the same connection
+        began, status = time.perf_counter(), 500
+        try:
+            response = await handler(request)
+            status = response.status
+            return response
+        finally:
+            visit = request.get(VISIT)
+            logger.info(
+                "request_answered", method=request.method, route=_route(request), status=status,
+                ms=round((time.perf_counter() - began) * 1000, 1), user=visit.user.id if visit else "",
+                address=context.sessions.address(request),
+            )  # fmt: skip
+
+    @web.middleware
+    async def errors(request: web.Request, handler: Handler) -> web.StreamResponse:
+        try:
+            if is_forged(request, origin):
+                raise web.HTTPForbidden(text="this came from another site; open the page here and try again")
+            return await handler(request)
+        except ConnectionResetError:
+            raise
+        except web.HTTPException as error:
+            if error.status < web.HTTPBadRequest.status_code or "HX-Redirect" in error.headers:
+                raise
+            return await _as_page(request, context, error.status, error.text or error.reason)
+        except TRANSIENT as error:
+            logger.warning("request_failed", route=_route(request), error=str(error))
+            return await _as_page(request, context, 503, "")
+        except Exception:
+            logger.exception("request_failed", route=_route(request))
+            return await _as_page(request, context, 500, "")
+
+    return [log, errors]
+
+
+async def add_headers(_: web.Request, response: web.StreamResponse) -> None:
+    """Signal handler: also for redirects, files and streams."""
+    for name, value in HEADERS.items():
+        response.headers[name] = value
+
+
+async def _as_page(request: web.Request, context: Context, status: int, text: str) -> web.Response:
+    stranger = User("", "", Role.nobody, preferred(request))
+    visit = request.get(VISIT) or Visit(request, stranger, context)
+    needs = request.get(NEEDS) if status == web.HTTPForbidden.status_code else None
+    detail = "" if text.startswith(f"{status}: ") else text  # aiohttp's own words
+    return await visit.render("error.html", status=status, code=status, needs=needs, text=detail)
+
+
+def _route(request: web.Request) -> str:
+    """The route's pattern: the path itself may hold a link's secret."""
+    resource = request.match_info.route.resource
+    return resource.canonical if resource is not None else "no route"
