@@ -96,6 +96,7 @@ class Appender:
             while self._flights or self._queue:
                 if self._flights and self._flights[0].outcome.done():
                     await self._guarded(self._flights[0].batch, self._writer.land(self._flights.popleft()))
+                    await asyncio.sleep(0)  # who was answered may ask again: the next batch is the larger
                 elif len(self._flights) < 2 and (batch := self._take()):
                     await self._guarded(batch, self._launch(batch))
                 else:
@@ -117,13 +118,15 @@ class Appender:
 
         It shares no stream and no key with what is in flight or waits before it, but the one that all sales
         read: who wrote it meanwhile makes them stale. Of many commands half: the rest is decided meanwhile.
+        While others write too all, and one batch at a time: the lock is theirs meanwhile anyway.
         """
         flying = [pending for flight in self._flights for pending in flight.batch]
         least = ceil(OVERLAP_ROWS_MIN / self._rows_a_command)
-        if flying and len(self._queue) < least:
+        alone = not self._writer.contended
+        if flying and not (alone and len(self._queue) >= least):
             return []
         room = min(len(self._queue), self._batch_max)
-        if room + len(flying) >= 2 * least:
+        if alone and room + len(flying) >= 2 * least:
             room = min(room, max((room + len(flying)) // 2, least))
         keys = {pending.key for pending in flying}
         streams = {stream for pending in flying for stream in pending.reads} - {SALES_STREAM}

@@ -61,7 +61,10 @@ class Flight(NamedTuple):
 
 
 class BatchWriter:
-    """Connections and cached states of one process. `notify` is called after each durable batch."""
+    """Connections and cached states of one process. `notify` is called after each durable batch.
+
+    `contended`: others have written between the last two batches.
+    """
 
     def __init__(
         self, database_url: str, clock: LogClock, notify: Callable[[], None], batch_max: int, give_up_s: float
@@ -74,6 +77,8 @@ class BatchWriter:
         self._cache = StreamCache()
         self._connections: list[AppendConnection] = []
         self._flying: list[AppendConnection] = []
+        self.contended = False
+        self._end = 0  # where the last batch ended
 
     async def connect(self) -> AppendConnection:
         """A connection over which nothing is being written. Raises LedgerError and asyncpg's errors."""
@@ -234,6 +239,8 @@ class BatchWriter:
         match outcome.outcome:
             case "ok":
                 self._cache.put(decided.states)
+                self.contended = outcome.head.position - len(decided.rows) != self._end
+                self._end = outcome.head.position
                 self._cache.seen(outcome.head, cursors)
                 self._answer(batch, decided, outcome)
                 if decided.rows:

@@ -56,14 +56,14 @@ CREATE TABLE events (
     hash           bytea  NOT NULL,
     CONSTRAINT events_stream_version UNIQUE (stream, version),
     -- One expression, as each costs every row. What `json` lets through and `->>` then fails on is all written with \u
-    -- (NUL and lone surrogates), so only such data has to prove that jsonb takes it.
+    -- (NUL and lone surrogates), so only data with a backslash, which is found sooner, has to prove that jsonb takes it.
     CONSTRAINT events_whole CHECK (
         version > 0 AND length(stream) BETWEEN 1 AND 200 AND length(hash) = 32
         AND num_nulls(key, body_hash, command_events, writer) IN (0, 4)
         AND (key IS NULL OR (length(body_hash) = 32 AND command_events > 0))
         -- With events_stream_version: a job is queued, a payment ordered and a code made once.
         AND (version = 1 OR type NOT IN ('JobQueued', 'PaymentOrdered', 'PromoCreated'))
-        AND (strpos(data::text, '\u') = 0 OR data::jsonb IS NOT NULL))
+        AND (strpos(data::text, '\') = 0 OR data::jsonb IS NOT NULL))
 );
 
 COMMENT ON TABLE events IS 'Immutable. position is dense and in commit order; hash covers the previous hash and every other column.';

@@ -22,7 +22,7 @@ def _quiet() -> Iterator[None]:
 
 @pytest.fixture
 def durable(tmp_path: Path) -> Iterator[EmbeddedPostgres]:
-    """A migrated Postgres that really waits for its disk, as in production."""
+    """A migrated Postgres that syncs as in production, which costs nothing where its data lie in memory."""
     with short_folder() as sockets:
         server = EmbeddedPostgres(sockets / "data", sockets, tmp_path / "postgres.log", durable=True)
         server.start()

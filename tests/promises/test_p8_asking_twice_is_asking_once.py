@@ -79,7 +79,7 @@ async def test_commits_cut_again_and_again_under_load_give_each_caller_one_recei
     async with Ledger(url, pool) as through:
 
         async def caller(number: int) -> list[Receipt]:
-            named = [f"o{number}-{n}" for n in range(10)]
+            named = [f"o{number}-{n}" for n in range(20)]
             return [await through.execute(order("a", name), key=f"order:{name}") for name in named]
 
         await through.execute(order("a", "warm"), key="order:warm")
@@ -87,7 +87,7 @@ async def test_commits_cut_again_and_again_under_load_give_each_caller_one_recei
         receipts = await asyncio.gather(*(caller(number) for number in range(40)))
         assert proxy.cuts == 12
     for number, told in enumerate(receipts):
-        named = [f"o{number}-{n}" for n in range(10)]
+        named = [f"o{number}-{n}" for n in range(20)]
         assert told == [await ledger.execute(order("a", name), key=f"order:{name}") for name in named]
-    assert (await ledger.read.account("a")).balance == 1000 - 1 - 400
-    assert await positions(ledger) == list(range(1, 3 + 2 * 401 + 1))
+    assert (await ledger.read.account("a")).balance == 1000 - 1 - 800
+    assert await positions(ledger) == list(range(1, 3 + 2 * 801 + 1))
