@@ -7,6 +7,7 @@ docs/performance.md. Each page is asked by one reader, again and again; the proc
 import os
 import time
 
+import aiohttp
 import asyncpg
 import pytest
 import uvloop
@@ -34,7 +35,8 @@ async def measure(url: str) -> None:
     async with (
         asyncpg.create_pool(url, min_size=1, max_size=4) as pool,
         Ledger(url, pool) as ledger,
-        open_pages(pool, ledger, load_settings(database_url=url)) as client,
+        open_pages(pool, ledger, load_settings(database_url=url)) as opened,
+        aiohttp.ClientSession(opened.make_url("/")) as client,  # a TestClient keeps every answer
     ):
         for _ in range(3):
             rows: list[tuple[object, ...]] = []
