@@ -16,7 +16,7 @@ JOB = "00000003000008"
 ACCOUNT, OPERATION = "00000003", "0" * 24
 NAMES = {
     "jobs": JOB, "events": "40000", "people": ACCOUNT, "proposals": ACCOUNT, "operations": OPERATION,
-    "models": "bytedance/seedance-2-fast", "read-models": "daily",
+    "models": "bytedance/seedance-2-fast", "read-models": "daily", "link": "x" * 43,
 }  # fmt: skip
 """First segment of a route's path → what stands for its part; another segment needs its own here."""
 STREAMS = {"/live"}
