@@ -4,7 +4,7 @@ A plan is made anew for the form and for its answer; targets of a group are froz
 done is a command of the ledger under the form's key, or an operation of that name (services/operations/).
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, NamedTuple
@@ -18,6 +18,7 @@ from projections.engine.errors import NothingOfThatNameError
 from projections.engine.registry import PROJECTIONS
 from services.dashboard.render import account_link
 from services.dashboard.routes import Role
+from services.dashboard.users import query as users_query
 from services.dashboard.visit import BadArgumentError, Visit
 from services.generation.error_classes import POLICIES
 from services.operations import credits, dead_letters, jobs
@@ -58,6 +59,12 @@ class Action(NamedTuple):
     title: str
     plan: Callable[[Visit, Given], Awaitable[Plan]]
     fields: tuple[Field, ...] = ()
+
+
+async def names_of(visit: Visit, actors: Iterable[str]) -> dict[str, str]:
+    """Names of users by actor, for who is known by one."""
+    ids = [actor.removeprefix("user:") for actor in actors]
+    return {row["actor"]: row["name"] for row in await visit.pool.fetch(users_query("user_names"), ids)}
 
 
 def command(visit: Visit, make: Callable[[str], Command], prefix: str = "dashboard:") -> Do:
@@ -207,7 +214,7 @@ async def settle(what: str, visit: Visit, given: Given) -> Plan:
         N_("Account"): account_link(account),
         N_("Credits"): proposed.amount if proposed.what == "grant" else -proposed.amount,
         N_("Reason"): proposed.reason,
-        N_("Proposed by"): proposed.actor,
+        N_("Proposed by"): (await names_of(visit, [proposed.actor])).get(proposed.actor, proposed.actor),
     }
     return Plan(facts, do, said if own and what == "approve" else "")
 

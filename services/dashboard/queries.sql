@@ -210,3 +210,7 @@ FROM dashboard_users u ORDER BY u.removed_at IS NOT NULL, u.name, u.made_at
 -- name: user_named
 -- Whom a trusted proxy speaks of. $1 name
 SELECT id, name, role, locale FROM dashboard_users WHERE name = $1 AND removed_at IS NULL AND name <> ''
+
+-- name: user_names
+-- $1 ids of users; who was erased has no name
+SELECT 'user:' || id AS actor, name FROM dashboard_users WHERE id = ANY ($1::text[]) AND name <> ''

@@ -13,7 +13,7 @@ import msgspec
 from aiohttp import web
 
 from events.errors import NeurocardsError
-from services.dashboard.actions import ACTIONS, TARGETS_MAX, Action, Given
+from services.dashboard.actions import ACTIONS, TARGETS_MAX, Action, Given, names_of
 from services.dashboard.routes import Role, Route
 from services.dashboard.visit import BadArgumentError, Visit
 from services.operations.runner import newest, query
@@ -94,10 +94,11 @@ async def _form(
 
 
 async def operations(visit: Visit) -> web.Response:
+    proposals, found = await visit.pool.fetch(query("open_proposals")), await newest(visit.pool, SHOWN)
+    names = await names_of(visit, {row["actor"] for row in (*proposals, *found)})
     return await visit.render(
-        "operations.html", proposals=await visit.pool.fetch(query("open_proposals")),
-        operations=await newest(visit.pool, SHOWN), words=WHAT, states=STATES,
-    )  # fmt: skip
+        "operations.html", proposals=proposals, operations=found, words=WHAT, states=STATES, names=names
+    )
 
 
 async def operation(template: str, visit: Visit) -> web.Response:
@@ -106,7 +107,8 @@ async def operation(template: str, visit: Visit) -> web.Response:
     if row is None:
         return await visit.render("missing.html", status=404, what=name)
     found = dict(row) | {"refused": msgspec.json.decode(row["refused"])}
-    return await visit.render(template, operation=found, words=WHAT, states=STATES)
+    names = await names_of(visit, [row["actor"]])
+    return await visit.render(template, operation=found, words=WHAT, states=STATES, names=names)
 
 
 async def abort(visit: Visit) -> web.Response:

@@ -167,6 +167,8 @@ async def test_credits_add_up_to_the_limit_and_then_wait_for_a_second_person(des
         return int((await ledger.read.account(account)).balance)
 
     before = await balance()
+    invite = "SELECT ledger.invite_user('u1', 'olga', 'operator', $1, $1)"
+    await ledger.read.pool.fetchval(invite, bytes(32))
     async with (
         desk(100, role=Role.operator, name="u1") as one,
         desk(100, name="u2") as two,
@@ -177,7 +179,9 @@ async def test_credits_add_up_to_the_limit_and_then_wait_for_a_second_person(des
         assert await balance() == before + 60
         assert await grant(one, account, 40) == (303, "/operations")
         assert await balance() == before + 60
-        (row,) = re.findall(r"/proposals/(\w+)/(\w+)/withdraw", await page(one, "/operations"))
+        listed = await page(one, "/operations")
+        assert 'data-name="Asked by">olga<' in listed
+        (row,) = re.findall(r"/proposals/(\w+)/(\w+)/withdraw", listed)
         path = f"/proposals/{row[0]}/{row[1]}"
         await page(one, path + "/approve", status=403)
         forms = [hidden(await page(client, path + "/approve")) for client in (two, two)]
