@@ -10,19 +10,14 @@ def main() -> None:
         if getattr(sys, name) is None:  # closed by who started us; else the next file would get its number
             setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115 - for good
     try:
-        from services.cli.commands.serve import serve_forked
-        from services.cli.errors import ExitCode, record_defect, told
+        from services.cli.errors import ExitCode, record_defect
         from services.cli.main import app
         from services.cli.output import say
 
         try:
             sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
-            try:
-                code = serve_forked(sys.argv[1:])
-            except Exception as error:
-                code = told(error)
-            if code is not None:
-                sys.exit(code)
+            if sys.argv[1:2] == ["serve"]:
+                _serve_forked()
             "".join(sys.argv).encode()
             app(prog_name="neurocards")
         except UnicodeEncodeError:
@@ -33,6 +28,19 @@ def main() -> None:
             sys.exit(ExitCode.FAILURE)
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def _serve_forked() -> None:
+    """Be a service as `up` starts it, and exit; return for other words."""
+    from services.cli.commands.serve import serve_forked
+    from services.cli.errors import told
+
+    try:
+        code = serve_forked(sys.argv[1:])
+    except Exception as error:
+        code = told(error)
+    if code is not None:
+        sys.exit(code)
 
 
 if __name__ == "__main__":

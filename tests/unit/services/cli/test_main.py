@@ -31,6 +31,7 @@ HEAVY = {
 
 MODULES_MAX = 250
 """Python's own and typer's are the most of them."""
+LOOK_UP_MODULES_MAX = 700
 
 
 def neurocards(*arguments: str, folder: Path, **env: str) -> "subprocess.CompletedProcess[str]":
@@ -49,6 +50,23 @@ def test_help_lists_the_commands_and_loads_nothing_heavy(tmp_path: Path) -> None
     modules = loaded.stdout.split()
     assert HEAVY & set(modules) == set()
     assert len(modules) < MODULES_MAX  # counted and not timed: what makes a command answer at once
+
+
+def test_a_look_up_loads_little(tmp_path: Path) -> None:
+    """Counted and not timed. What it stops for here, no database, comes after nearly everything is loaded."""
+    code = (
+        "import atexit, sys; atexit.register(lambda: print(*sys.modules));"
+        "sys.argv[1:] = ['ledger', 'balance', '1']; from services.cli.__main__ import main; main()"
+    )
+    env = clean_environment(PYTHONPATH=ROOT)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=env, capture_output=True, text=True, check=False
+    )
+    modules = done.stdout.split()
+    assert "DATABASE_URL: is not set" in done.stderr and "asyncpg" in modules
+    unwanted = {"aiohttp", "aiogram", "httpx", "openai", "opentelemetry", "pygments", "redis", "rich"}
+    assert unwanted & set(modules) == set()
+    assert len(modules) < LOOK_UP_MODULES_MAX
 
 
 def test_version(tmp_path: Path) -> None:
