@@ -95,7 +95,8 @@ async def _form(
 
 async def operations(visit: Visit) -> web.Response:
     proposals, found = await visit.pool.fetch(query("open_proposals")), await newest(visit.pool, SHOWN)
-    names = await names_of(visit, {row["actor"] for row in (*proposals, *found)})
+    actors = {row["actor"] for row in proposals} | {row["actor"] for row in found}
+    names = await names_of(visit, actors)
     return await visit.render(
         "operations.html", proposals=proposals, operations=found, words=WHAT, states=STATES, names=names
     )
