@@ -88,9 +88,9 @@ HINTS: Final = web.AppKey("hints", Hints)
 
 
 async def live(visit: Visit) -> web.StreamResponse:
-    """Hints, until session, page or process ends."""
+    """Hints, until session, page or process ends, or the database is away."""
     hints, response = visit.request.app[HINTS], web.StreamResponse(headers=_HEADERS)
-    with hints.listen(visit.user.id) as listener, contextlib.suppress(ConnectionError):
+    with hints.listen(visit.user.id) as listener, contextlib.suppress(*DATABASE_ERRORS):
         await response.prepare(visit.request)
         await response.write(b"retry: 3000\n\n")
         allowed_until = time.monotonic() + SESSION_S

@@ -27,15 +27,17 @@ COUNTED: Final = {"jobs": "JobFailed", "submissions": "SubmissionFailed"}
 STEPS: Final = 4
 
 
-async def words_of(visit: Visit, refs: Iterable[str]) -> dict[str, str] | None:
-    """Sentences of companies by references; None: not for this person, or it cannot be noted."""
+async def words_of(visit: Visit, refs: Iterable[str], account: str = "") -> dict[str, str] | None:
+    """Sentences of companies by references; None: not for this person, or it cannot be noted.
+
+    An auditor sees those of one `account`, with a reason.
+    """
     wanted = [ref for ref in dict.fromkeys(refs) if ref]
-    if visit.user.role < Role.operator:
+    if visit.user.role < Role.operator and not (account and await visit.reveal(account)):
         return None
-    page = visit.request.match_info.route.resource
-    noted = visit.user.actor, "page " + (page.canonical if page else "")
+    noted = wanted, visit.user.actor, visit.place
     try:
-        rows = await visit.context.ledger.read.pool.fetch(query("words"), wanted, *noted) if wanted else []
+        rows = await visit.context.ledger.read.pool.fetch(query("words"), *noted) if wanted else []
     except DATABASE_ERRORS:
         return None
     return {row["ref"]: row["words"].partition("\n")[0] for row in rows}

@@ -100,10 +100,12 @@ async def job(visit: Visit) -> web.Response:
     if chain.kind != "job":
         return await visit.render("missing.html", status=404, what=name)
     steps = [step for step in chain.steps if step.job in (None, name) or step.stage != "attempt"]
-    words = await words_of(visit, (step.ref for step in steps))
+    account = "" if row is None else row["account"]
+    words = await words_of(visit, (step.ref for step in steps), account)
     return await visit.render(
-        "job.html", name=name, row=row, steps=steps, words=words, unknown=unknown(steps, row),
-        ended=row is not None and row["state"] in ENDED, topics="job_status notifier",
+        "job.html", name=name, account=account, row=row, steps=steps, words=words,
+        unknown=unknown(steps, row), ended=row is not None and row["state"] in ENDED,
+        topics="job_status notifier",
     )  # fmt: skip
 
 

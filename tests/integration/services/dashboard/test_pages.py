@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 from redis.asyncio import Redis
 
+from events.job import Failure
 from ledger import commands as c
 from ledger.log.ledger import Ledger
 from ledger.postgres import Pool
@@ -27,7 +28,10 @@ async def client(pool: Pool, ledger: Ledger, settings: Settings, traffic: Traffi
     """Of an owner, with the rights of the dashboard's login, over a log and its read models."""
     await traffic.open_accounts()
     await traffic.play(150)
-    await traffic.fail((await traffic.order(1))[0])
+    (job,) = await traffic.order(1)
+    failed = Failure("transient", "500", ref="r")
+    command = c.FailJob(job, (await ledger.read.job(job)).account, "operator", failed)
+    await ledger.execute(command, key="failed")
     events = [event async for event in ledger.read.scan()]
     for projection in PROJECTIONS.values():
         await Runner(pool, projection).apply(events)
@@ -75,20 +79,25 @@ async def test_errors_are_grouped_and_words_masked_for_auditors(
     shown = await page(client, "/errors?hours=72")
     assert 'class="heat-4"' in shown and "transient" in shown and "/jobs/" in shown
     await page(client, "/errors?count=submissions")
-    (job,) = [name for name in re.findall(r'/jobs/(j[^"/]+)"', shown)][:1]
-    await pool.execute("INSERT INTO accounts (account, telegram_id) VALUES ('a0', 1)")
-    await pool.execute(
-        "INSERT INTO outside_words (ref, account, words) VALUES ('r', 'a0', $1)", "the <b>provider</b>\nraw"
-    )
-    await pool.execute("UPDATE job_status SET failure_ref = 'r' WHERE job = $1", job)
+    failed = await pool.fetchrow("SELECT job, account FROM job_status WHERE failure_ref = 'r'")
+    assert failed is not None
+    job, account = failed
+    await pool.execute("INSERT INTO accounts (account, telegram_id) VALUES ($1, 1)", account)
+    said = "INSERT INTO outside_words (ref, account, words) VALUES ('r', $1, $2)"
+    await pool.execute(said, account, "the <b>provider</b>\nraw")
     for _ in range(2):
         assert "the &lt;b&gt;provider&lt;/b&gt;" in await page(client, "/errors")
     noted = [tuple(row) for row in await pool.fetch("SELECT login, actor, what, account FROM person_reads")]
-    assert noted == [("neurocards_dashboard", "user:" + "0" * 24, "page /errors", "a0")]
+    assert noted == [("neurocards_dashboard", "user:" + "0" * 24, "page /errors", account)]
     async with open_pages(pool, ledger, settings, role=Role.auditor) as auditor:
         shown = await page(auditor, "/errors")
         assert "provider&lt;" not in shown and "masked" in shown
-        assert f"/jobs/{job}/retry" not in await page(auditor, f"/jobs/{job}")
+        shown = await page(auditor, f"/jobs/{job}")
+        assert f"/jobs/{job}/retry" not in shown and "provider&lt;" not in shown
+        assert f"/reveal?account={account}" in shown
+        because = "INSERT INTO person_reads (what, actor, account, reason) VALUES ('page', $1, $2, '7')"
+        await pool.execute(because, "user:" + "0" * 24, account)
+        assert "the &lt;b&gt;provider&lt;/b&gt;" in await page(auditor, f"/jobs/{job}")
 
 
 async def test_jobs_are_filtered_and_leafed_through(
