@@ -174,8 +174,11 @@ class WarmParent:
     def fork(
         self, command: Sequence[str], env: Mapping[str, str], log: IO[bytes], lifeline: int
     ) -> Forked | None:
-        """As Popen, in a session of its own. None: start it from nothing; a new parent is on its way."""
-        if self._process and self._process.poll() is None and not self.ready:
+        """As Popen, in a session of its own. None: start it from nothing.
+
+        After a death or five silent seconds a new parent is on its way.
+        """
+        if not self.ready:  # it still imports; or it cannot, and another could not either
             return None
         connection, theirs = socket.socketpair()
         connection.settimeout(ANSWER_S)

@@ -114,6 +114,19 @@ async def test_a_frozen_parent_hides_no_death_and_is_replaced(
     assert not processes.alive(frozen) and parent.pid != frozen
 
 
+def test_one_that_cannot_import_is_not_tried_again(folder: Path) -> None:
+    parent = WarmParent(folder / "broken.log", clean_environment(PYTHONPATH=ROOT, PYTHONHOME=folder))
+    broken = parent.pid
+    assert broken is not None
+    try:
+        eventually_now(lambda: not processes.alive(broken), what="it to fail")
+        with (folder / "none.log").open("wb") as log:
+            assert parent.fork([sys.executable, "-m", TOLD], {}, log, 0) is None
+        assert parent.pid == broken
+    finally:
+        parent.close()
+
+
 def test_it_ends_when_its_supervisor_is_killed(folder: Path) -> None:
     program = f"""
 import sys, time
