@@ -5,12 +5,17 @@ the old secret still find tasks whose creation got no answer.
 """
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from services.recovery.checkpoint_files import make_key
+from tests.support import fork_server
 from tests.support.arena.arena import Arena
 from tests.support.arena.sellers import Fault
+from tests.support.services import clean_environment
+from tests.support.waiting import eventually
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(600)]
 
@@ -30,6 +35,7 @@ AFTER: dict[str, Any] = {
 }
 LOST = Fault("drop_after_accept", times=1)
 WRITER = 42
+NAME_LINE = "— arena/log "
 
 
 async def test_nothing_is_lost_while_every_secret_is_exchanged(arena: Arena) -> None:
@@ -90,3 +96,37 @@ async def order_on(arena: Arena, count: int) -> list[str]:
         jobs += await arena.jobs_of(1)
         await asyncio.sleep(0.5)
     return jobs
+
+
+async def test_checkpoints_get_another_key_while_sellers_order(arena: Arena, tmp_path: Path) -> None:
+    """The file is read for each note, so that nobody is restarted; no note is missing, and each verifies."""
+    file, notes = tmp_path / "checkpoint.key", tmp_path / "notes"
+    old, new = (make_key(tmp_path / name, "arena/log") for name in ("old.key", "new.key"))
+    file.write_text((tmp_path / "old.key").read_text())
+    file.chmod(0o600)
+    signing: dict[str, Any] = {"CHECKPOINT_KEY_FILE": file, "CHECKPOINT_DIR": notes, "CHECKPOINT_EVERY_SECONDS": 0.5}
+    env = clean_environment(**arena.services.env, **signing)
+
+    def newest() -> str:
+        return max(notes.glob("checkpoint-*"), key=lambda path: path.stat().st_mtime_ns).read_text()
+
+    async def neurocards(*words: str) -> None:
+        done = await asyncio.to_thread(fork_server.neurocards, words, cwd=tmp_path, env=env)
+        assert done.returncode == 0, done.stderr
+
+    async with arena.opened(1, **signing):
+        jobs = await arena.jobs_of(2)
+        await eventually(lambda: notes.exists() and list(notes.glob("checkpoint-*")), 60, what="a first note")
+        ordering = asyncio.create_task(order_on(arena, 10))
+        why = ("--reason", "the old one is two years old", "--yes")
+        await neurocards("ledger", "rotate-key", str(tmp_path / "new.key"), *why)
+        file.write_text((tmp_path / "new.key").read_text() + (tmp_path / "old.key").read_text())
+        await eventually(lambda: newest().count(NAME_LINE) == 2, 60, what="a note that both keys signed")
+        file.write_text((tmp_path / "new.key").read_text())
+        await eventually(lambda: newest().count(NAME_LINE) == 1, 60, what="a note that the new key signed")
+        jobs += await ordering
+        await arena.all_made(jobs)
+        (tmp_path / "last.note").write_text(newest())
+        for public in (old.public, new.public):
+            await neurocards("ledger", "verify-checkpoint", "last.note", "--public-key", str(public))
+        await neurocards("ledger", "verify")

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from services.cli.connections import settings_here
+from services.cli.options import Yes, confirm
 from services.cli.output import WIDE, Output, OutputFormat, cell, emit, say
 
 if TYPE_CHECKING:
@@ -18,13 +19,23 @@ def register(app: typer.Typer) -> None:
     app.command("doctor")(doctor)
 
 
-def doctor(output: Output = OutputFormat.table) -> None:
+def doctor(
+    live: Annotated[
+        bool,
+        typer.Option(
+            "--live",
+            help="Also pay a rouble, get it back, send a message and make the cheapest video; asks before.",
+        ),
+    ] = False,
+    yes: Yes = False,
+    output: Output = OutputFormat.table,
+) -> None:
     """Check every setting and connection and say what to do; exit code 1 when something fails."""
     import asyncio
 
     from services.cli.doctor import State
 
-    checks = asyncio.run(_examine())
+    checks = asyncio.run(_examine(live, yes))
     if output is OutputFormat.table:
         width = 100 if sys.stdout.isatty() else WIDE
         typer.echo("\n".join(line for check in checks for line in _lines(check, width)))
@@ -52,7 +63,7 @@ def _lines(check: Check, width: int) -> list[str]:
     return [f"{head if n == 0 else ' ' * len(head)}{line}" for n, line in enumerate(lines)]
 
 
-async def _examine() -> list[Check]:
+async def _examine(live: bool, yes: bool) -> list[Check]:
     """All checks, in the order of mending; with wrong settings only those."""
     from services.cli.doctor import companies, fail, machine, servers, trials
     from services.platform.errors import SettingsError
@@ -64,6 +75,13 @@ async def _examine() -> list[Check]:
             fail(name, reason.strip(), "set it right in the environment or .env; .env.example explains it")
             for name, _, reason in (problem.partition(":") for problem in error.problems)
         ]
+    spent = []
+    if live:
+        from services.cli.doctor.live import plan, try_live
+
+        say(f"this will cost {plan(settings)}")
+        confirm(dry_run=False, yes=yes)
+        spent = await try_live(settings, say)
     return [
         *machine.check_env_file(),
         machine.check_folder(settings),
@@ -82,4 +100,5 @@ async def _examine() -> list[Check]:
         *await servers.check_alerts(settings),
         *await servers.check_clocks(settings),
         *await companies.check_models(settings),
+        *spent,
     ]
