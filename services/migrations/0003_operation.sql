@@ -215,11 +215,13 @@ BEGIN
     RETURN true;
 END $$;
 
--- Asks that it ends before its next target; false: it has ended, or somebody asked before.
+-- Asks that it ends before its next target; it ends now where nobody has it. False: it has ended, or somebody asked before.
 CREATE FUNCTION ledger.abort_operation(p_operation text, p_actor text) RETURNS boolean
     LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    UPDATE public.operations o SET aborted_by = p_actor
+    UPDATE public.operations o
+    SET aborted_by = p_actor, state = CASE WHEN o.taken_until < clock_timestamp() THEN 'aborted' ELSE o.state END,
+        ended_at = CASE WHEN o.taken_until < clock_timestamp() THEN clock_timestamp() END
     WHERE o.operation = p_operation AND o.ended_at IS NULL AND o.aborted_by = '' AND p_actor ~ '^user:[A-Za-z0-9_.-]{1,63}$';
     RETURN FOUND;
 END $$;

@@ -111,7 +111,7 @@ async def test_an_abort_comes_before_what_has_not_begun(desk, database_url, orde
         form = hidden(await page(client, "/errors/drop"))
         _, where = await send(client, "/errors/drop", **form, reason=WHY)
         assert (await send(client, where + "/abort"))[0] == 303
-        assert "to be aborted" in await page(client, where)
+        assert "aborted: 0 of 2" in await page(client, where)
         await run(database_url)
         assert "aborted: 0 of 2" in await page(client, where)
 

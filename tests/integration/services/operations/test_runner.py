@@ -160,6 +160,22 @@ async def test_aborted_during_a_target_it_ends_before_the_next(ask_for, order, l
     assert not await dashboard.fetchval(query("operation_abort"), "drop-00001", "user:u2")
 
 
+async def test_aborted_while_its_process_is_frozen_it_ends_and_stays_so(ask_for, order, ledger, pool, login):
+    dashboard = await login("dashboard")
+    await ask_for("drop-00001", "drop", *order.jobs[:2])
+    steps = job_steps(load_settings(), ledger, pool)
+
+    async def frozen(taken: Operation, job: str, tell: Tell) -> None:
+        await lapse(pool)
+        assert await dashboard.fetchval(query("operation_abort"), "drop-00001", "user:u2")
+        assert (await row(pool, "drop-00001"))["state"] == "aborted"
+        await steps["drop"](taken, job, tell)
+
+    await OperationRunner(pool, {"drop": frozen}, asyncio.Event()).run_once()
+    assert (await row(pool, "drop-00001"))["done"] == 0
+    assert await count(pool, "DeadLetterDropped") == 1 and await runner(ledger, pool).run_once() == 0
+
+
 async def test_jobs_are_cancelled_and_failed_with_their_refund(ask_for, order, studio, ledger, pool):
     other = await studio.order(order.seller, 1)
     await ask_for("cancel-001", "cancel", order.jobs[3], order.jobs[2])
