@@ -81,7 +81,7 @@ async def lost(ledger: Ledger, through: Ledger, proxy: Late) -> "asyncio.Task[ob
     await ledger.execute(c.GrantCredits("a", 5, "manual", "x", None, ends_us), key="grant")
     asked = asyncio.create_task(through.execute(order("a", "o", price=5), key="order:o"))
     await eventually(lambda: proxy.cuts)
-    await asyncio.sleep(LIFE_S + 0.2)
+    await eventually(lambda: through.now_us() > ends_us)  # what it will decide by
     proxy.opens.set()
     return asked
 
