@@ -104,7 +104,11 @@ async def test_checkpoints_get_another_key_while_sellers_order(arena: Arena, tmp
     old, new = (make_key(tmp_path / name, "arena/log") for name in ("old.key", "new.key"))
     file.write_text((tmp_path / "old.key").read_text())
     file.chmod(0o600)
-    signing: dict[str, Any] = {"CHECKPOINT_KEY_FILE": file, "CHECKPOINT_DIR": notes, "CHECKPOINT_EVERY_SECONDS": 0.5}
+    signing: dict[str, Any] = {
+        "CHECKPOINT_KEY_FILE": file,
+        "CHECKPOINT_DIR": notes,
+        "CHECKPOINT_EVERY_SECONDS": 0.5,
+    }
     env = clean_environment(**arena.services.env, **signing)
 
     def newest() -> str:
