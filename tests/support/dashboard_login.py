@@ -12,7 +12,6 @@ from services.dashboard.users import CODE_S, Invited, hashed, invite, query
 from tests.support.dashboard import Client
 
 if TYPE_CHECKING:
-    Pool = asyncpg.Pool[asyncpg.Record]
     Connection = asyncpg.Connection[asyncpg.Record]
 
 PASSWORD = "correct horse battery"

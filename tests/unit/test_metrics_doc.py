@@ -12,7 +12,7 @@ from tests.support.services import ROOT
 from tests.support.source import parse
 
 DOC = Path(ROOT, "docs/observability.md")
-SERVICES = ("bot", "worker", "relay", "projector", "notifier", "monitor", "maintenance", "web")
+SERVICES = ("bot", "worker", "relay", "projector", "notifier", "monitor", "maintenance", "web", "dashboard")
 _ROW = re.compile(r"^\| `(neurocards_\w+)` \| (\w+) \| ([\w, ]*?) ?\| ([\w, ]+) \| ", flags=re.MULTILINE)
 
 

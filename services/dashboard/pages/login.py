@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 import segno
 from aiohttp import web
 
+from services.dashboard.metrics import LOGINS
 from services.dashboard.routes import Role, Route
 from services.dashboard.users import PASSWORD_CHARACTERS_MIN, Invited, query, step_of
 from services.dashboard.visit import BadArgumentError, Visit
@@ -28,6 +29,7 @@ async def log_in(visit: Visit) -> web.Response:
     code = (await visit.field("code")).replace(" ", "")
     done = await sessions.users.log_in(await visit.field("name"), password, code, device)
     goal = await visit.field("next", most=2000)
+    LOGINS.labels({None: "refused", False: "wrong", True: "in"}[done]).inc()
     if not done:
         wrong, status = ("many", TOO_MANY) if done is None else ("wrong", web.HTTPForbidden.status_code)
         return await visit.render("login.html", status=status, next=goal, wrong=wrong)

@@ -1,9 +1,7 @@
 """The dashboard with its own database login, so that a right that is missing is found."""
 
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING
 
-import asyncpg
 import pytest
 
 from ledger.log.ledger import Ledger
@@ -12,10 +10,6 @@ from services.platform.database import create_pool, reading_pool
 from services.platform.settings import Settings
 from tests.support.dashboard import open_door
 from tests.support.dashboard_login import Door
-
-if TYPE_CHECKING:
-    Pool = asyncpg.Pool[asyncpg.Record]
-    Connection = asyncpg.Connection[asyncpg.Record]
 
 
 @pytest.fixture

@@ -16,11 +16,11 @@ from services.dashboard.users import invite
 from services.platform.database import create_pool, reading_pool
 from services.platform.settings import Settings
 from tests.support.dashboard import open_pages
+from tests.support.dashboard_login import PASSWORD, THERE, Door, joined, sent
 
 if TYPE_CHECKING:
     Pool = asyncpg.Pool[asyncpg.Record]
     Connection = asyncpg.Connection[asyncpg.Record]
-from tests.support.dashboard_login import PASSWORD, THERE, Door, joined, sent
 
 
 async def test_another_site_changes_nothing(door: Door, owner: "Connection") -> None:

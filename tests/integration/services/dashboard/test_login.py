@@ -1,17 +1,22 @@
 """Who gets in, and nobody else: links, passwords, codes, sessions, guessing, proxies."""
 
+import asyncio
 import re
 from typing import TYPE_CHECKING
 
 import asyncpg
 import pytest
 
+from ledger.log.ledger import Ledger
+from services.dashboard.metrics import LOGINS
 from services.dashboard.users import Invited, hashed, invite, query
+from services.platform.database import reading_pool
+from services.platform.settings import Settings
+from tests.support.dashboard import open_door
+from tests.support.dashboard_login import PASSWORD, THERE, Door, code_of, cookie, inside, joined, log_in, sent
 
 if TYPE_CHECKING:
-    Pool = asyncpg.Pool[asyncpg.Record]
     Connection = asyncpg.Connection[asyncpg.Record]
-from tests.support.dashboard_login import PASSWORD, THERE, Door, code_of, cookie, inside, joined, log_in, sent
 
 
 async def test_a_link_works_once_and_looking_at_it_does_not_use_it(door: Door, owner: "Connection") -> None:
@@ -83,6 +88,38 @@ async def test_password_and_code_have_to_be_right_and_a_code_is_used_once(
             "events",
         ):
             assert (await log_in(client, olga, owner, next=elsewhere)).headers["Location"] == "/"
+
+
+async def test_a_code_and_a_link_are_good_for_one_of_those_who_try_at_once(
+    door: Door, owner: "Connection"
+) -> None:
+    async with door() as client:
+        olga = await joined(client, owner, "olga")
+        await owner.execute("UPDATE dashboard_users SET totp_step = 0")
+        answers = await asyncio.gather(*(log_in(client, olga) for _ in range(3)))
+        assert sorted(answer.status for answer in answers) == [303, 403, 403]
+        token = await invite(owner, "anna", "owner")
+        row = await owner.fetchrow(query("invited"), hashed(token))
+        assert row is not None
+        right = {"password": PASSWORD, "code": code_of(Invited(*row))}
+        answers = await asyncio.gather(*(sent(client, f"/link/{token}", **right) for _ in range(3)))
+        assert sorted(answer.status for answer in answers) == [303, 410, 410]
+
+
+async def test_a_database_that_takes_no_writes_is_looked_at_by_who_is_in(
+    door: Door, own: Settings, ledger: Ledger, owner: "Connection"
+) -> None:
+    async with door() as client:
+        olga = await joined(client, owner, "olga")
+        token = cookie(client)
+    await owner.execute("UPDATE dashboard_sessions SET seen_at = seen_at - interval '2 minutes'")
+    async with (
+        await reading_pool(own, "test") as pool,
+        open_door(pool, pool, ledger, own) as client,
+    ):
+        assert await inside(client, token)
+        answer = await log_in(client, olga)
+        assert answer.status == 503 and "Nothing was changed" in await answer.text()
 
 
 async def test_a_login_makes_a_new_session_and_logging_out_ends_it(door: Door, owner: "Connection") -> None:
@@ -173,6 +210,7 @@ async def test_guessing_is_slowed_by_name_and_by_address_and_locks_nobody_out(
         assert (await log_in(client, olga, owner)).status == 303, "where she was before she gets in"
         await owner.execute("UPDATE dashboard_attempts SET tried_at = tried_at - interval '15 minutes'")
         assert (await log_in(client, olga, owner, address="10.0.0.2")).status == 303
+        assert LOGINS.labels("refused")._value.get() >= 3 and LOGINS.labels("in")._value.get() >= 2
         many = {
             (await log_in(client, olga, name=f"n{number}", address="10.0.0.4")).status for number in range(30)
         }

@@ -1,5 +1,6 @@
 """`neurocards up` as a person runs it: starts from nothing, survives being killed, leaves nothing behind."""
 
+import asyncio
 import json
 import os
 import shutil
@@ -254,6 +255,7 @@ async def test_every_process_has_its_own_secrets_and_login_and_no_others(
         name: (up.folder / f"data/logins/{name}/pgpass").read_text().strip().rpartition(":")[2]
         for name in LOGINS
     }
+    assert "new-password" in (await asyncio.to_thread(httpx.get, facts["dashboard_link"])).text
     owners = urlsplit(facts["database_owner_url"]).password
     assert owners and set(facts["pids"]) == {"postgres", "valkey", "sandbox", *LOGINS} - {"operator"}
     os.kill(facts["pids"]["monitor"], signal.SIGKILL)  # one that is started again could read more than before
@@ -293,6 +295,11 @@ def test_everything_starts_heals_and_stops(start: Start) -> None:
     expected = {service.value for service in Service} - {"worker"} | {"worker-1", "worker-2"}
     assert set(facts["pids"]) == expected | {"postgres", "valkey"}
     assert httpx.get(facts["chat_url"], timeout=60).status_code == 200
+    with httpx.Client(
+        timeout=60, follow_redirects=True, headers={"Sec-Fetch-Site": "same-origin"}
+    ) as browser:
+        assert browser.post(facts["dashboard_link"]).url.path == "/", "in the sandbox a link alone lets in"
+        assert browser.post(facts["dashboard_link"]).status_code == 410
     signed = up.folder / "data/checkpoints"
     eventually_now(lambda: list(signed.glob("checkpoint-*.note")), what="the monitor signs the log")
 
