@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 from redis.asyncio import Redis
@@ -12,6 +13,8 @@ from ledger.log.ledger import Ledger
 from ledger.postgres import Pool
 from projections.engine.registry import PROJECTIONS
 from projections.engine.runner import Runner
+from services.backup.check import Checked, note
+from services.backup.repository import Repository
 from services.dashboard.routes import Role
 from services.platform.database import create_pool, reading_pool
 from services.platform.settings import Settings
@@ -145,6 +148,21 @@ async def test_a_job_is_told_with_what_nobody_knows(
     for n, command in enumerate(commands):
         await ledger.execute(command, key=f"told{n}")
     assert "Nobody knows whether submission 1 arrived" in await page(client, f"/jobs/{new}")
+
+
+async def test_machinery_shows_backups_and_what_checking_them_found(
+    pool: Pool, ledger: Ledger, settings: Settings, tmp_path: Path
+) -> None:
+    async with open_pages(pool, ledger, settings.replace(backup_dir=tmp_path)) as client:
+        assert "No check of a backup is known here" in await page(client, "/machinery")
+        note(Repository(tmp_path), [Checked("20261125T183000Z", "wal", ["one WAL file is <missing>"])])
+        (tmp_path / "20261125T183000Z").mkdir()
+        (tmp_path / "20261125T183000Z" / "backup.json").write_text(
+            '{"label": "20261125T183000Z", "ended_at": "2026-11-25T18:31:00Z", "position": 7}'
+        )
+        shown = await page(client, "/machinery")
+    assert "20261125T183000Z wal: one WAL file is &lt;missing&gt;" in shown
+    assert "2026-11-25 18:31" in shown and '<a href="/events/7">7</a>' in shown
 
 
 async def test_machinery_says_what_redis_knows_or_that_it_is_away(
