@@ -86,6 +86,16 @@ async def load(source: Reader, streams: Sequence[str]) -> States:
     return states
 
 
+async def newest(source: Reader, stream: str) -> tuple[int, AccountState]:
+    """Version and state of an account's snapshot; 0 and an empty one without."""
+    states: States = {stream: (0, AccountState())}
+    rows = await source.fetch(query("streams_cold"), stream, FORMAT, 0)
+    folded(states, [tuple(row) for row in rows])
+    version, state = states[stream]
+    assert isinstance(state, AccountState)
+    return version, state
+
+
 async def keep_snapshots(pool: Pool, limit: int = 100) -> int:
     """Keep snapshots of accounts that have become long; their number.
 

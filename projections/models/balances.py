@@ -110,5 +110,5 @@ BALANCES = OnePerStream(
     evolve,
     ACCOUNT,
     json_columns=("lots",),
-    indexes=("(next_expiry_at_us) WHERE next_expiry_at_us IS NOT NULL",),
+    indexes=("(next_expiry_at_us) WHERE next_expiry_at_us IS NOT NULL", "(position) WHERE debt > 0"),
 )

@@ -8,7 +8,7 @@ from typing import Any, Final
 from events.envelope import Recorded
 from ledger.postgres import Reader
 from ledger.sql import load_queries
-from projections.reports.journal import PROCESSES, Filter, journal, recorded
+from projections.reports.journal import ACTED, PROCESSES, entries, recorded
 from projections.reports.log_position import AsOf, locate
 
 query = load_queries("projections.reports")
@@ -22,22 +22,27 @@ _DRAWS_AT_ONCE: Final = 2_000
 
 async def actions(reader: Reader, actor: str, start: AsOf | None, end: AsOf, limit: int) -> Rows:
     """What `login:NAME` or `account:ID` caused, appended, paused and read; the newest first."""
-    found, _ = await journal(reader, Filter(start=start, end=end, limit=limit, newest=True, actor=actor))
+    positions, times = await _bounds(reader, start, end)
+    sql = query("acted").format(acted=ACTED, processes=PROCESSES)
     rows: Rows = [
         {"at_us": e.recorded.recorded_at_us, "position": e.recorded.position, "what": e.recorded.type}
         | {"of": e.recorded.stream, "words": e.what}
-        for e in found
+        for e in await entries(reader, await recorded(reader, sql, actor, *positions, limit))
     ]
-    _, times = await _bounds(reader, start, end)
     login = actor.removeprefix("login:")
     rows += map(dict, await reader.fetch(query("actions_beside"), actor, login, *times, limit))
     return sorted(rows, key=lambda row: int(row["at_us"]), reverse=True)[:limit]
 
 
-async def exceptions(reader: Reader, above: int, start: AsOf | None, end: AsOf, limit: int) -> Rows:
-    """Large grants without a purchase, odd refunds and money, debts; `limit` of each kind."""
+async def exceptions(
+    reader: Reader, above: int, start: AsOf | None, end: AsOf, limit: int, newest: int | None = None
+) -> Rows:
+    """Large grants without a purchase, odd refunds and money, debts; `limit` of each kind.
+
+    Of the `newest` grants and revocations; None: of all.
+    """
     positions, _ = await _bounds(reader, start, end)
-    return [*map(dict, await reader.fetch(query("exceptions"), above, *positions, limit))]
+    return [*map(dict, await reader.fetch(query("exceptions"), above, *positions, limit, newest))]
 
 
 async def logins(reader: Reader) -> Rows:

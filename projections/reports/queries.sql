@@ -1,3 +1,15 @@
+-- name: acted
+-- The newest events that somebody caused or appended, but for processes. Ranges, so that only the index of either gives the order.
+-- $1 actor, $2 from and $3 to a position, $4 at most so many
+(SELECT position, stream, version, type, data::text AS data, key, body_hash, command_events, writer, recorded_at_us, hash FROM events
+ WHERE data ->> 'actor' >= $1 AND data ->> 'actor' <= $1 AND data ->> 'actor' <> '' AND type IN ({acted}) AND position BETWEEN $2 AND $3
+ ORDER BY data ->> 'actor' DESC, position DESC LIMIT $4)
+UNION
+(SELECT position, stream, version, type, data::text AS data, key, body_hash, command_events, writer, recorded_at_us, hash FROM events
+ WHERE writer >= substr($1, 7) AND writer <= substr($1, 7) AND starts_with($1, 'login:') AND writer NOT IN ({processes})
+   AND position BETWEEN $2 AND $3 ORDER BY writer DESC, position DESC LIMIT $4)
+ORDER BY position DESC LIMIT $4
+
 -- name: actions_beside
 -- What somebody did that is not in the log: models paused, people's data read, operations asked for. $1 actor, $2 login, $3 from and $4 to a time in
 -- epoch microseconds, $5 at most so many
@@ -30,29 +42,31 @@ FROM events WHERE position = ANY ($1::bigint[]) AND (cardinality($2::text[]) = 0
 -- What to look at first, the newest of each kind first: credits given without a purchase, from $1 on; videos that came although
 -- the credit had gone back; money sent back for credits that were spent; money that matches no order; changes that one person
 -- proposed and approved; debts.
--- $2 from and $3 to a position, $4 at most so many of each kind
+-- $2 from and $3 to a position, $4 at most so many of each kind, $5 of so many grants and revocations, or NULL: of all
 (SELECT 'grant' AS kind, position, recorded_at_us AS at_us, substr(stream, 9) AS account, (data ->> 'amount')::bigint AS amount,
-        'credits' AS unit, data ->> 'reference' AS of, concat_ws(': ', data ->> 'kind', data ->> 'reason') AS words FROM events
- WHERE type = 'CreditsGranted' AND position BETWEEN $2 AND $3 AND (data ->> 'amount')::bigint >= $1
-   AND data ->> 'kind' <> 'purchase' ORDER BY position DESC LIMIT $4)
+        'credits' AS unit, data ->> 'reference' AS of, concat_ws(': ', data ->> 'kind', data ->> 'reason') AS words
+ FROM unnest(ARRAY['CreditsGranted']) AS wanted CROSS JOIN LATERAL (  -- not by position: by its own index
+     SELECT * FROM events WHERE type IN ('CreditsGranted', 'CreditsRevoked', 'PaymentFlagged', 'VideoGifted', 'ChangeApproved')
+       AND type = wanted AND position BETWEEN $2 AND $3 ORDER BY position DESC LIMIT $5) AS g
+ WHERE (data ->> 'amount')::bigint >= $1 AND data ->> 'kind' <> 'purchase' ORDER BY position DESC LIMIT $4)
 UNION ALL
 (SELECT 'refunded_and_delivered', e.position, e.recorded_at_us, q.data ->> 'account', (q.data ->> 'price')::bigint, 'credits',
         substr(e.stream, 5), 'late video, given free' FROM events e JOIN events q ON q.stream = e.stream AND q.version = 1
  WHERE e.type = 'VideoGifted' AND e.position BETWEEN $2 AND $3 ORDER BY e.position DESC LIMIT $4)
 UNION ALL
 (SELECT 'refunded_and_spent', position, recorded_at_us, substr(stream, 9), owed, 'credits', data ->> 'reference', data ->> 'reason'
- FROM events e CROSS JOIN LATERAL (
+ FROM (SELECT * FROM events WHERE type = 'CreditsRevoked' AND position BETWEEN $2 AND $3 ORDER BY position DESC LIMIT $5) AS e
+ CROSS JOIN LATERAL (
      SELECT (e.data ->> 'amount')::bigint - coalesce(sum((part ->> 'amount')::bigint), 0)::bigint AS owed
      FROM json_array_elements(e.data -> 'parts') AS part) AS o
- WHERE type = 'CreditsRevoked' AND position BETWEEN $2 AND $3 AND data ->> 'kind' = 'payment' AND owed > 0
- ORDER BY position DESC LIMIT $4)
+ WHERE data ->> 'kind' = 'payment' AND owed > 0 ORDER BY position DESC LIMIT $4)
 UNION ALL
 (SELECT 'flagged_money', position, recorded_at_us, data ->> 'account', (data ->> 'amount_minor')::bigint,
         (data ->> 'currency') || ' minor', substr(stream, 9), data ->> 'problem' FROM events
  WHERE type = 'PaymentFlagged' AND position BETWEEN $2 AND $3 ORDER BY position DESC LIMIT $4)
 UNION ALL
-(SELECT 'self_approved', a.position, a.recorded_at_us, substr(a.stream, 9), (p.data ->> 'amount')::bigint, 'credits', p.data ->> 'what',
-        concat_ws(': ', a.data ->> 'actor', a.data ->> 'reason')
+(SELECT 'self_approved', a.position, a.recorded_at_us, substr(a.stream, 9), (p.data ->> 'amount')::bigint, 'credits', a.data ->> 'change',
+        concat_ws(': ', p.data ->> 'what', a.data ->> 'actor', a.data ->> 'reason')
  FROM events a CROSS JOIN LATERAL (
      SELECT p.data FROM events p
      WHERE p.stream = a.stream AND p.version < a.version AND p.data ->> 'change' = a.data ->> 'change') AS p
@@ -190,8 +204,10 @@ SELECT r.rolname AS login, r.rolsuper AS superuser,
        substring(shobj_description(r.oid, 'pg_authid') FROM '^since (.*)$') AS since,
        r.rolvaliduntil::text AS until, coalesce(s.connections, 0) AS connections,
        (extract(epoch FROM greatest(s.last_query, (SELECT max(read_at) FROM person_reads p WHERE p.login = r.rolname),
-            (SELECT audit.to_time(recorded_at_us) FROM events WHERE writer = r.rolname AND writer NOT IN ({processes})
-             ORDER BY position DESC LIMIT 1))) * 1000000)::bigint AS last_used_us
+            -- a range, so that only the writers' index gives the order
+            (SELECT audit.to_time(recorded_at_us) FROM events
+             WHERE writer >= r.rolname COLLATE "default" AND writer <= r.rolname COLLATE "default" AND writer NOT IN ({processes})
+             ORDER BY writer DESC, position DESC LIMIT 1))) * 1000000)::bigint AS last_used_us
 FROM pg_roles r LEFT JOIN ledger.sessions() AS s ON s.login = r.rolname
 WHERE r.rolcanlogin AND has_database_privilege(r.oid, current_database(), 'CONNECT') ORDER BY 1
 

@@ -30,6 +30,7 @@ from projections.reports.log_position import NOW, AsOf, LogPosition, locate
 query = load_queries("projections.reports")
 
 BEGINNING = LogPosition(0, 0)
+EMPTY = AccountState()
 
 
 class LotChange(msgspec.Struct, frozen=True):
@@ -89,10 +90,13 @@ async def statement(reader: Reader, account: str, start: AsOf | None = None, end
     return statement_of(account, (tuple(row) for row in rows), begin, until)
 
 
-def statement_of(account: str, rows: Iterable[Row], start: LogPosition, end: LogPosition) -> Statement:
-    opening, running = 0, 0
+def statement_of(
+    account: str, rows: Iterable[Row], start: LogPosition, end: LogPosition, state: AccountState = EMPTY
+) -> Statement:
+    """Statement of rows that come after `state`."""
+    opening = running = state.balance
     listed: list[tuple[Movement, int]] = []
-    for movement in sorted(movements(rows, end), key=lambda m: m.at_us):  # stable: else in their order
+    for movement in sorted(movements(rows, end, state), key=lambda m: m.at_us):  # stable: else in their order
         running += movement.amount
         if movement.in_effect(start):
             opening += movement.amount
@@ -101,9 +105,8 @@ def statement_of(account: str, rows: Iterable[Row], start: LogPosition, end: Log
     return Statement(account, start, end, opening, running, tuple(listed))
 
 
-def movements(rows: Iterable[Row], end: LogPosition) -> Iterator[Movement]:
-    """Movements of these events, then unbooked expiries due at `end`."""
-    state = AccountState()
+def movements(rows: Iterable[Row], end: LogPosition, state: AccountState = EMPTY) -> Iterator[Movement]:
+    """Movements of these events after `state`, then unbooked expiries due at `end`."""
     for position, _, type_name, data, recorded_at_us in rows:
         event = account_event(type_name, data, position)
         after = evolve(state, event)

@@ -13,6 +13,7 @@ from aiohttp.typedefs import Handler, Middleware
 from structlog.contextvars import clear_contextvars
 
 from ledger.postgres import TRANSIENT
+from projections.engine.errors import NotInLogError
 from services.dashboard.routes import Role, Route
 from services.dashboard.sessions import preferred
 from services.dashboard.users import User
@@ -110,6 +111,8 @@ def middlewares(context: Context) -> list[Middleware]:
             if error.status < web.HTTPBadRequest.status_code or "HX-Redirect" in error.headers:
                 raise
             return await _as_page(request, context, error.status, error.text or error.reason)
+        except NotInLogError as error:
+            return await _as_page(request, context, 404, str(error))
         except TRANSIENT as error:
             logger.warning("request_failed", route=_route(request), error=str(error))
             return await _as_page(request, context, 503, "")

@@ -15,7 +15,7 @@ from events.stream_names import account_stream
 from ledger.postgres import Reader
 from ledger.sql import load_queries
 from projections.reports.journal import ACTED
-from projections.reports.journal import query as journal_query
+from projections.reports.journal import query as reports_query
 from services.dashboard.figures import Filter, measured, value_at
 
 query = load_queries("services.dashboard")
@@ -52,7 +52,11 @@ async def search(reader: Reader, wanted: Filter, before: int | None = None) -> F
     top = last if before is None else min(last, before)
     types, most = list(wanted.types) or None, WINDOW
     streams = await _streams(reader, wanted)
-    if streams is not None:
+    if wanted.positions:
+        within = [position for position in wanted.positions if first <= position <= top]
+        rows = await reader.fetch(reports_query("events_at"), within, list(wanted.types))
+        rows.sort(key=lambda row: -row["position"])
+    elif streams is not None:
         rows = await reader.fetch(query("events_of_streams"), streams, first, top, types, WINDOW)
     elif wanted.actor:
         sql = query("events_of_actor").format(acted=ACTED)
@@ -69,8 +73,8 @@ async def search(reader: Reader, wanted: Filter, before: int | None = None) -> F
 
 
 def total(measure: str, events: tuple[Recorded, ...]) -> int:
-    """The measure of these events. Raises KeyError for an unknown one, CodecError for an unreadable event."""
-    return measured(measure, (decode(recorded) for recorded in events))
+    """The measure of these events, the newest first. Raises KeyError, CodecError for an unreadable event."""
+    return measured(measure, map(decode, reversed(events)))
 
 
 async def _streams(reader: Reader, wanted: Filter) -> list[str] | None:
@@ -82,7 +86,7 @@ async def _streams(reader: Reader, wanted: Filter) -> list[str] | None:
         return named or None
     if named:
         return [*named, account_stream(wanted.account)]
-    rows = await reader.fetch(journal_query("journal_account"), account_stream(wanted.account))
+    rows = await reader.fetch(reports_query("journal_account"), account_stream(wanted.account))
     return [row["stream"] for row in rows]
 
 

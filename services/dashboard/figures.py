@@ -7,25 +7,32 @@ A figure of the log is rendered as a link to `/events`, where `measure` is taken
 """
 
 from collections.abc import Callable, Iterable
-from typing import Any, Final, Literal
+from functools import reduce
+from typing import Any, Final, Literal, get_args
 from urllib.parse import urlencode
 
 import msgspec
 
-from events.account import CreditEvent
+from events.account import AccountEvent, CreditEvent, CreditsRevoked
 from events.codec import Event
 from events.job import JobFailed, JobQueued, JobSucceeded
-from events.payment import PaymentSucceeded
+from events.payment import PaymentEvent, PaymentSucceeded
+from ledger.accounts import state as account_state
+from ledger.accounts.state import AccountState
+from ledger.payments.state import PaymentState, evolve
 
 Unit = Literal["count", "credits", "minor", "seconds", "percent", "bytes", "milli"]
 """`minor`: of `currency`; `milli`: thousandths of a provider's credit."""
+
+CREDIT_TYPES: Final = tuple(cls.__name__ for cls in get_args(CreditEvent))
+Measure = Callable[[Iterable[Event]], int]
 
 
 class Filter(msgspec.Struct, frozen=True):
     """Conditions, all of which hold. Times are epoch microseconds, `since_us` inclusive, `until_us` not.
 
-    `position` is the last that counts, the head when None. `where` are fields of the event and their values,
-    as text; `a.b` is a field of a field.
+    `position` is the last that counts, the head when None; `positions` are all that count, at most 50.
+    `where` are fields of the event and their values, as text; `a.b` is a field of a field.
     """
 
     types: tuple[str, ...] = ()
@@ -38,6 +45,7 @@ class Filter(msgspec.Struct, frozen=True):
     until_us: int | None = None
     position: int | None = None
     where: tuple[tuple[str, str], ...] = ()
+    positions: tuple[int, ...] = ()
 
     def arguments(self) -> list[tuple[str, str]]:
         """As arguments of `/events`."""
@@ -50,6 +58,7 @@ class Filter(msgspec.Struct, frozen=True):
             *(("type", name) for name in self.types),
             *plain,
             *(("where", f"{name}={value}") for name, value in self.where),
+            *(("at", str(position)) for position in self.positions),
         ]
 
 
@@ -88,6 +97,42 @@ def _money(event: Event) -> int:
     return int(getattr(event, "amount_minor", 0))
 
 
+def _sum(of: Callable[[Event], int]) -> Measure:
+    return lambda events: sum(map(of, events))
+
+
+def _cost(event: Event) -> int | None:
+    return getattr(event, "charged_milli", None)
+
+
+def _mean_cost(events: Iterable[Event]) -> int:
+    told = [cost for event in events if (cost := _cost(event)) is not None]
+    return round(sum(told) / len(told)) if told else 0
+
+
+def _money_of(field: str) -> Measure:
+    """A field of a payment's money, by its own fold: flagged money counts once."""
+
+    def measure(events: Iterable[Event]) -> int:
+        own = (event for event in events if isinstance(event, PaymentEvent))
+        return sum(getattr(received, field) for received in reduce(evolve, own, PaymentState()).received)
+
+    return measure
+
+
+def _state(events: Iterable[Event]) -> AccountState:
+    own = (event for event in events if isinstance(event, AccountEvent))
+    return reduce(account_state.evolve, own, AccountState())
+
+
+def _lot(events: Iterable[Event], number: int) -> int:
+    return sum(lot.amount for lot in _state(events).lots if lot.number == number)
+
+
+def _spendable(events: Iterable[Event], time_us: int) -> int:
+    return _state(events).available(time_us)
+
+
 def _open(event: Event) -> int:
     match event:
         case JobQueued():
@@ -97,22 +142,47 @@ def _open(event: Event) -> int:
     return 0
 
 
-MEASURES: Final[dict[str, Callable[[Event], int]]] = {
-    "count": lambda _: 1,
-    "amount": _amount,
-    "effect": _effect,
-    "money": _money,
-    "received": lambda event: _money(event) if isinstance(event, PaymentSucceeded) else 0,
-    "open": _open,
-    "cost": lambda event: int(getattr(event, "charged_milli", 0) or 0),
+MEASURES: Final[dict[str, Measure]] = {
+    "count": _sum(lambda _: 1),
+    "amount": _sum(_amount),
+    "effect": _sum(_effect),
+    "booked": _sum(lambda event: -_effect(event)),
+    "money": _sum(_money),
+    "received": _sum(lambda event: _money(event) if isinstance(event, PaymentSucceeded) else 0),
+    "paid": _money_of("amount_minor"),
+    "returned": _money_of("refunded_minor"),
+    "price": _sum(lambda event: event.price if isinstance(event, JobQueued) else 0),
+    "uncovered": _sum(
+        lambda event: (
+            event.amount - sum(part.amount for part in event.parts)
+            if isinstance(event, CreditsRevoked)
+            else 0
+        )
+    ),
+    "debt": lambda events: _state(events).debt,
+    "open": _sum(_open),
+    "cost": _sum(lambda event: _cost(event) or 0),
+    "mean_cost": _mean_cost,
 }
-"""Measure → what an event adds to it. `effect` is signed credits; `open` counts unfinished jobs."""
+"""Measure → what events, in the log's order, come to.
+
+`effect` is signed credits of users, `booked` of the other side of the books; `open` counts unfinished jobs;
+`paid` and `returned` are the money of one payment, `uncovered` credits revoked that were spent already,
+`debt` what an account owes.
+"""
+MEASURES_WITH: Final[dict[str, Callable[[Iterable[Event], int], int]]] = {
+    "lot": _lot,
+    "spendable": _spendable,
+}
+"""As `lot:3` and `spendable:<epoch µs>`: what is left of an account's lot; what it can spend at a time."""
 
 
 def measured(measure: str, events: Iterable[Event]) -> int:
-    """The sum of a measure. Raises KeyError for an unknown one."""
-    of = MEASURES[measure]
-    return sum(of(event) for event in events)
+    """A measure of events in the log's order. Raises KeyError for an unknown one."""
+    name, _, argument = measure.partition(":")
+    if argument.isascii() and argument.isdigit():
+        return MEASURES_WITH[name](events, int(argument))
+    return MEASURES[measure](events)
 
 
 def value_at(data: dict[str, Any], path: str) -> str | None:

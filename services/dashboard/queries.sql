@@ -214,3 +214,143 @@ SELECT id, name, role, locale FROM dashboard_users WHERE name = $1 AND removed_a
 -- name: user_names
 -- $1 ids of users; who was erased has no name
 SELECT 'user:' || id AS actor, name FROM dashboard_users WHERE id = ANY ($1::text[]) AND name <> ''
+
+-- name: account_ends
+-- The first and the newest event of an account. $1 stream
+(SELECT version, type, data::text AS data, recorded_at_us FROM events WHERE stream = $1 ORDER BY version LIMIT 1)
+UNION ALL
+(SELECT version, type, data::text AS data, recorded_at_us FROM events WHERE stream = $1 ORDER BY version DESC LIMIT 1)
+
+-- name: account_rows
+-- An account's events after a version. $1 stream, $2 version, $3 at most so many, $4 up to a position
+SELECT position, version, type, data::text AS data, recorded_at_us
+FROM events WHERE stream = $1 AND version > $2::bigint AND version <= $2::bigint + $3::bigint AND position <= $4 ORDER BY version
+
+-- name: acted_last
+-- What people did last. $1 how many positions are looked at, $2 at most so many
+SELECT position, recorded_at_us, type, stream, data::text AS data, data ->> 'actor' AS actor FROM events
+WHERE position > (SELECT position FROM events ORDER BY position DESC LIMIT 1) - $1::bigint
+  AND type IN ({acted}) AND data ->> 'actor' <> '' ORDER BY position DESC LIMIT $2
+
+-- name: books_of_days
+-- The books at the end of a day: issued, spent, revoked, expired, with users, and what was sold of the issued; up to which
+-- position and when. $1 day
+SELECT -granted AS issued, charged - refunded AS spent, revoked, expired, granted - charged + refunded - revoked - expired AS users,
+       sold, c.position, (extract(epoch FROM c.updated_at) * 1000000)::bigint AS updated_us
+FROM (SELECT coalesce(sum(granted), 0)::bigint AS granted, coalesce(sum(charged), 0)::bigint AS charged,
+             coalesce(sum(refunded), 0)::bigint AS refunded, coalesce(sum(revoked), 0)::bigint AS revoked,
+             coalesce(sum(expired), 0)::bigint AS expired, coalesce(sum(sold), 0)::bigint AS sold
+      FROM daily WHERE day <= $1) AS days
+CROSS JOIN (SELECT coalesce(max(position), 0) AS position, max(updated_at) AS updated_at
+            FROM cursors WHERE name = 'daily' AND active) AS c
+
+-- name: comparisons
+-- The newest comparisons with the providers' books. $1 at most so many
+SELECT provider, payments, refunds, (extract(epoch FROM since) * 1000000)::bigint AS since_us,
+       (extract(epoch FROM began_at) * 1000000)::bigint AS began_us, (extract(epoch FROM ended_at) * 1000000)::bigint AS ended_us,
+       (SELECT count(*) FROM payment_differences d WHERE d.comparison = c.comparison) AS differences,
+       (SELECT count(*) FROM payment_differences d WHERE d.comparison = c.comparison AND NOT repaired) AS open
+FROM payment_comparisons c ORDER BY comparison DESC LIMIT $1
+
+-- name: costs_told
+-- What the provider told to have charged for the newest videos of some models. $1 models, $2 at most so many videos of each
+SELECT m.model, e.position, (e.data ->> 'charged_milli')::bigint AS charged_milli
+FROM unnest($1::text[]) AS m (model)
+CROSS JOIN LATERAL (SELECT job FROM job_times WHERE model = m.model AND made_us IS NOT NULL ORDER BY ended_at_us DESC LIMIT $2) AS j
+JOIN LATERAL (SELECT position, data FROM events WHERE stream = 'job-' || j.job AND type IN ('JobSucceeded', 'JobFailed') OFFSET 0) AS e
+    ON e.data ->> 'charged_milli' IS NOT NULL
+
+-- name: cursor_of
+-- Up to which position a read model has come. $1 its name
+SELECT coalesce(max(position), 0) FROM cursors WHERE name = $1 AND active
+
+-- name: differences
+-- What differed when each provider's book was compared last. $1 at most so many
+SELECT c.provider, (extract(epoch FROM c.began_at) * 1000000)::bigint AS began_us, d.kind, d.object, d.payment, d.provider_payment,
+       d.provider_refund, d.ours_minor, d.theirs_minor, d.currency, d.repaired, d.note
+FROM (SELECT DISTINCT ON (provider) * FROM (SELECT * FROM payment_comparisons WHERE ended_at IS NOT NULL ORDER BY comparison DESC LIMIT 100) AS recent
+      ORDER BY provider, comparison DESC) AS c
+JOIN payment_differences d USING (comparison) ORDER BY d.repaired, c.provider, d.kind LIMIT $1
+
+-- name: jobs_of
+-- An account's newest jobs. $1 account, $2 at most so many
+SELECT job, order_id, number, of_jobs, model, state, price, failure_class, queued_at_us, ended_at_us
+FROM job_status WHERE account = $1 ORDER BY queued_at_us DESC LIMIT $2
+
+-- name: messages_of
+-- What the chat was told of some jobs, payments and an account. $1 their names, $2 at most so many
+SELECT job, kind, position, state, attempts, last_error, (extract(epoch FROM owed_at) * 1000000)::bigint AS owed_us,
+       (extract(epoch FROM settled_at) * 1000000)::bigint AS settled_us
+FROM deliveries WHERE job = ANY ($1::text[]) ORDER BY owed_at DESC LIMIT $2
+
+-- name: named
+-- What is called so, by kind. $1 the name, $2 the same as a number or NULL, $3 at most so many
+SELECT kind, name FROM (
+    SELECT CASE split_part(stream, '-', 1) WHEN 'account' THEN 1 WHEN 'job' THEN 2 WHEN 'payment' THEN 3 ELSE 4 END AS rank,
+           split_part(stream, '-', 1) AS kind, substr(stream, strpos(stream, '-') + 1) AS name
+    FROM events WHERE version = 1 AND stream IN ('account-' || $1, 'job-' || $1, 'payment-' || $1, 'promo-' || upper($1::text))
+    UNION
+    SELECT 2, 'job', job FROM job_status WHERE order_id = $1
+    UNION
+    SELECT 3, 'payment', payment FROM payments WHERE provider_payment = $1 AND provider_payment <> ''
+    UNION
+    SELECT 3, 'payment', substr(stream, 9) FROM events
+    WHERE type = 'PaymentSucceeded' AND data ->> 'provider_payment' IN ($1, substr($1, strpos($1, ':') + 1))
+    UNION
+    SELECT 3, 'payment', substr(stream, 9) FROM events WHERE type = 'PaymentRefunded' AND data ->> 'provider_refund' = $1
+    UNION
+    SELECT 5, 'position', position::text FROM events WHERE position = $2::bigint
+) AS found ORDER BY rank, name LIMIT $3
+
+-- name: now_us
+-- The database's time, epoch microseconds.
+SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint
+
+-- name: payment_named
+-- $1 our id
+SELECT payment, account, provider, package, credits, amount_minor, currency, test, state, paid_minor, refunded_minor, flag,
+       ordered_at_us, position
+FROM payments WHERE payment = $1
+
+-- name: payments_all
+-- Payments. $1 state and $2 provider, or NULL
+SELECT * FROM payments WHERE ($1::text IS NULL OR state = $1) AND ($2::text IS NULL OR provider = $2) ORDER BY payment
+
+-- name: payments_of
+-- An account's newest payments. $1 account, $2 at most so many
+SELECT payment, account, provider, package, credits, amount_minor, currency, test, state, paid_minor, refunded_minor, flag,
+       ordered_at_us, position
+FROM payments WHERE account = $1 ORDER BY ordered_at_us DESC LIMIT $2
+
+-- name: payments_window
+-- The newest payments. $1 ordered up to this position or NULL, $2 at most so many
+SELECT p.payment, p.account, p.provider, p.package, p.credits, p.amount_minor, p.currency, p.test, p.state, p.paid_minor,
+       p.refunded_minor, p.flag, p.ordered_at_us, p.position, o.position AS ordered_at
+FROM (SELECT position, substr(stream, 9) AS payment FROM events
+      WHERE type = 'PaymentOrdered' AND ($1::bigint IS NULL OR position <= $1) ORDER BY position DESC LIMIT $2) AS o
+CROSS JOIN LATERAL (SELECT * FROM payments WHERE payment = o.payment OFFSET 0) AS p ORDER BY o.position DESC
+
+-- name: people_active
+-- Accounts of the newest events, with their balances. $1 how many positions are looked at, $2 at most so many accounts
+SELECT b.account, b.balance, b.debt, b.charges, b.opened_at_us, b.updated_at_us, b.position
+FROM (SELECT stream, max(position) AS last FROM events
+      WHERE position > (SELECT position FROM events ORDER BY position DESC LIMIT 1) - $1::bigint AND stream LIKE 'account-%'
+      GROUP BY stream ORDER BY last DESC LIMIT $2) AS active
+CROSS JOIN LATERAL (SELECT * FROM balances WHERE account = substr(active.stream, 9) OFFSET 0) AS b
+ORDER BY active.last DESC
+
+-- name: position_of_version
+-- $1 stream, $2 version
+SELECT position FROM events WHERE stream = $1 AND version = $2
+
+-- name: verified
+-- What the newest verification found.
+SELECT (extract(epoch FROM ended_at) * 1000000)::bigint AS ended_us, problems::text AS problems FROM verification
+
+-- name: account_of_telegram
+-- $1 Telegram id
+SELECT account FROM accounts WHERE telegram_id = $1
+
+-- name: telegram_id_of
+-- $1 account
+SELECT telegram_id FROM accounts WHERE account = $1

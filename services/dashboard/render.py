@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import quote, urlencode
 
 from babel.numbers import format_decimal
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -66,6 +67,7 @@ class Renderer:
                 "locale": locale,
                 "now_us": self._now_us,
                 "count": lambda value, events: Figure(value, of=events),
+                "operator": Role.operator,
                 "navigation": [(path, texts.gettext(name)) for path, name in NAVIGATION],
                 "Role": Role,
                 "roles": {role: texts.gettext(name) for role, name in ROLES.items()},
@@ -130,7 +132,9 @@ class Words:
         return self.number(value)
 
     def figure(self, figure: Figure) -> Markup:
-        """A link to its events, or the figure with its source."""
+        """A link to its events, or the figure with its source; what is not known is said so."""
+        if figure.value is None:
+            return Markup('<span class="muted">{}</span>').format(self._texts.gettext("unknown"))
         text = self.in_unit(figure.value, figure.unit, figure.currency)
         if href := figure.href():
             return Markup('<a class="n" href="{}">{}</a>').format(href, text)
@@ -189,8 +193,9 @@ def stream_link(stream: str) -> Markup:
     for link, of in ((account_link, account_of), (job_link, job_of), (payment_link, payment_of)):
         if name := of(stream):
             return link(name)
-    return Markup('<a class="id" href="/events?stream={0}">{0}</a>').format(stream)
+    return Markup('<a class="id" href="/events?{}">{}</a>').format(urlencode({"stream": stream}), stream)
 
 
 def _link(page: str, name: str | None) -> Markup:
-    return Markup('<a class="id" href="/{}/{}">{}</a>').format(page, name, name) if name else escape("—")
+    href = f"/{page}/{quote(name or '', safe='')}"
+    return Markup('<a class="id" href="{}">{}</a>').format(href, name) if name else escape("—")

@@ -2,13 +2,15 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
 
 from aiohttp import web
 from redis.asyncio import Redis
 
 from ledger.log.ledger import Ledger
 from ledger.postgres import TRANSIENT, Pool
+from projections.reports.log_position import NOW, AsOf
 from services.dashboard.render import Renderer
 from services.dashboard.routes import Role, Route
 from services.dashboard.sessions import Sessions
@@ -17,6 +19,8 @@ from services.platform.settings import Settings
 
 ARGUMENT_CHARACTERS_MAX = 200
 INTEGER_MAX = 2**63 - 1
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+FIRST_YEAR: Final = 1971
 
 
 Authenticate = Callable[[web.Request], Awaitable[User | None]]
@@ -71,11 +75,33 @@ class Visit:
     def int_arg(self, name: str, default: int | None = None) -> int | None:
         """A whole number of the address; `default` when empty. Raises BadArgumentError."""
         text = self.arg(name)
-        if not text:
-            return default
+        return self.integer(name, text) if text else default
+
+    def integer(self, name: str, text: str) -> int:
+        """Raises BadArgumentError unless the text is a whole number."""
         if not text.isascii() or not text.isdigit() or int(text) > INTEGER_MAX:
             raise BadArgumentError(name, "a whole number is wanted")
         return int(text)
+
+    def moment(self, name: str, *, ends: bool = False) -> AsOf:
+        """A position or ISO 8601 time; now when empty. Raises BadArgumentError.
+
+        Without a zone it is UTC. `ends`: a time is the first that does not count.
+        """
+        text = self.arg(name)
+        if not text:
+            return NOW
+        if text.isascii() and text.isdigit():
+            return AsOf(position=self.integer(name, text))
+        try:
+            time = datetime.fromisoformat(text)
+            time = time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+            if time.year < FIRST_YEAR:
+                raise ValueError("before there were positions")
+        except (ValueError, OverflowError):
+            hint = "a position or a time like 2026-11-30 or 2026-11-30T12:00+03:00 is wanted"
+            raise BadArgumentError(name, hint) from None
+        return AsOf(time_us=(time - EPOCH) // timedelta(microseconds=1) - ends)
 
     def choice(self, name: str, of: Mapping[str, object] | tuple[str, ...], default: str = "") -> str:
         """An argument that is one of these words. Raises BadArgumentError."""

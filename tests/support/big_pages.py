@@ -19,13 +19,17 @@ NAMES = {
     "models": "bytedance/seedance-2-fast", "read-models": "daily", "link": "x" * 43,
 }  # fmt: skip
 """First segment of a route's path → what stands for its part; another segment needs its own here."""
-STREAMS = {"/live"}
+STREAMS = {"/live", "/downloads/{what}"}
 """What does not end, or is made to be as long as the log."""
+NOT_THERE = {"/payments/{payment}", "/audit/notes/{size}", "/events/{position}/proof"}
+"""Pages of what such a log has none of."""
 MORE = (
     "/events?type=JobFailed", f"/events?account={ACCOUNT}", f"/events?job={JOB}", "/events?actor=x",
     "/events?type=CreditsGranted", "/events?type=CreditsGranted&type=VideoGifted",
     "/events?actor=login:neurocards_operator", "/errors?hours=72", "/errors?hours=72&count=submissions",
     "/jobs?state=failed", "/jobs?state=open", "/jobs?class=timeout&model=x&style=y&age=older",
+    f"/people/{ACCOUNT}?version=3", f"/search?q={JOB}", "/search?q=42", "/payments?state=expired",
+    "/audit/actions?actor=login:op7", "/audit/exceptions?from=100", "/money?day=2026-01-01",
     f"/jobs?account={ACCOUNT}", "/jobs?before=1700000000000000:x",
 )  # fmt: skip
 _DELIVERIES = """
@@ -52,7 +56,7 @@ async def fill_pages(owner_url: str, events: int) -> BigLog:
 def addresses() -> Iterator[str]:
     """Every route that GET reaches, and some with filters."""
     for route in ROUTES:
-        if route.method == "GET" and route.path not in STREAMS:
+        if route.method == "GET" and route.path not in STREAMS | NOT_THERE:
             first = route.path.split("/")[1]
             yield re.sub(r"\{\w+(:[^}]+)?\}", lambda _, of=first: NAMES[of], route.path)  # type: ignore[misc]
     yield from MORE

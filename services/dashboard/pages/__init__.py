@@ -3,7 +3,19 @@
 from typing import Final
 
 from services.dashboard import live
-from services.dashboard.pages import errors, events, home, jobs, login, machinery, operations
+from services.dashboard.pages import (
+    audit,
+    downloads,
+    errors,
+    events,
+    home,
+    jobs,
+    login,
+    machinery,
+    money,
+    operations,
+    people,
+)
 from services.dashboard.routes import Route
 
 ROUTES: Final[tuple[Route, ...]] = (
@@ -11,7 +23,11 @@ ROUTES: Final[tuple[Route, ...]] = (
     *home.ROUTES,
     *errors.ROUTES,
     *jobs.ROUTES,
+    *people.ROUTES,
+    *money.ROUTES,
     *events.ROUTES,
+    *audit.ROUTES,
+    *downloads.ROUTES,
     *machinery.ROUTES,
     *operations.ROUTES,
     *live.ROUTES,

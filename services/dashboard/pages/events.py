@@ -16,7 +16,7 @@ from ledger.log.reader import LogReader
 from projections.reports.event_text import describe_stored
 from projections.reports.journal import entries
 from services.dashboard.event_search import SHOWN, search, total
-from services.dashboard.figures import MEASURES, Filter
+from services.dashboard.figures import MEASURES, MEASURES_WITH, Filter
 from services.dashboard.routes import Route
 from services.dashboard.visit import BadArgumentError, Visit
 
@@ -40,18 +40,23 @@ def filter_of(visit: Visit) -> Filter:
         until_us=visit.int_arg("until_us"),
         position=visit.int_arg("position"),
         where=where,
+        positions=tuple(visit.integer("at", text) for text in visit.args("at")),
     )
 
 
 async def events(visit: Visit) -> web.Response:
     wanted = filter_of(visit)
-    measure = visit.choice("measure", MEASURES, "count")
+    measure = visit.arg("measure", "count")
     found = await search(visit.pool, wanted, visit.int_arg("before"))
     shown = [(recorded, describe_stored(recorded.type, recorded.data)) for recorded in found.events[:SHOWN]]
     try:
         made = total(measure, found.events)
     except CodecError:
         made = None
+    except KeyError:
+        raise BadArgumentError(
+            "measure", f"one of {', '.join((*MEASURES, *MEASURES_WITH))} is wanted"
+        ) from None
     return await visit.render(
         "events.html", wanted=wanted, found=found, shown=shown, measure=measure, total=made,
         figure=visit.arg("is"), types=sorted(EVENT_TYPES),

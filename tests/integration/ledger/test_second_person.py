@@ -51,7 +51,7 @@ async def test_what_one_person_proposed_and_approved_is_an_exception(ledger: Led
     await ledger.execute(c.ApproveChange("a", "c1", "alone tonight", "user:u1"), key="approve")
     (found,) = await exceptions(pool, 10**6, None, NOW, 9)
     assert (found["kind"], found["amount"], found["words"]) == (
-        "self_approved", 900, "user:u1: alone tonight",
+        "self_approved", 900, "grant: user:u1: alone tonight",
     )  # fmt: skip
 
 
