@@ -17,7 +17,7 @@ ROWS_MAX = 2000
 ASKED = 7
 """Postgres chooses a plan for all arguments at the sixth time."""
 SAID = {200, 302, 404, 409, 410}
-"""A search leads on (302) or finds nothing (404), a form may refuse (409), and a link be no longer one (410)."""
+"""A search leads on (302) or finds nothing (404), a form refuses (409), a link is no longer one (410)."""
 LARGE = ("events", "deliveries", "job_status", "job_times", "lots", "payments", "balances")
 COUNTED = """
 SELECT relname, seq_scan, seq_tup_read + coalesce(
