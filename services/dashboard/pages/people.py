@@ -41,7 +41,7 @@ KINDS: Final = {
     "promo": N_("promo code"),
 }
 MOVEMENTS: Final = {
-    "CreditsGranted": N_("grant"),
+    "CreditsGranted": N_("credits granted"),
     "CreditsCharged": N_("charge"),
     "CreditsRefunded": N_("refund"),
     "CreditsRevoked": N_("revocation"),
