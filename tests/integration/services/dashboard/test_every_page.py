@@ -10,6 +10,7 @@ from yarl import URL
 from ledger.log.ledger import Ledger
 from ledger.postgres import Connection, Pool
 from services.dashboard.pages import ROUTES
+from services.platform.database import reading_pool
 from services.platform.settings import Settings
 from tests.support.dashboard import Client, open_pages
 from tests.support.dashboard_world import HOSTILE, Page, World, make_world, measured_of, texts_of
@@ -115,3 +116,15 @@ async def test_no_argument_is_an_error_of_ours(
                     assert response.status < 500, (route, address, said[:500])
                     assert "x=1" not in response.headers.get("Set-Cookie", "")
                     assert response.content_type != "text/html" or not [*texts_of(said)], address
+
+
+async def test_the_dashboards_own_login_reads_every_page(
+    pool: Pool, ledger: Ledger, own: Settings, owner: Connection
+) -> None:
+    world = await make_world(ledger, owner, pool)
+    async with await reading_pool(own, "test") as reading, open_pages(reading, ledger, own) as client:
+        assert await reading.fetchval("SELECT session_user") == "neurocards_dashboard"
+        await pages_of(client, world)
+        for what in ("events", "payments", "exceptions", "trial-balance", "statement?account=a0"):
+            async with client.get(f"/downloads/{what}") as response:
+                assert response.status == 200 and await response.read(), what
