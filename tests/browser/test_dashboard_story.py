@@ -73,6 +73,7 @@ async def browser(play: Play, look: str, role: str) -> AsyncIterator[Browser]:
             broken: list[str] = []
             page.on("pageerror", lambda error: broken.append(str(error)))
             page.on("console", lambda line: broken.append(line.text) if line.type == "error" else None)
+            page.on("response", lambda r: broken.append(f"{r.status} {r.url}") if r.status >= 400 else None)
             await page.goto(link)
             await page.locator("main form button").click()
             await page.locator("header nav").wait_for()
@@ -130,8 +131,8 @@ async def test_an_operator_at_night(play: Play, browser: Browser, look: str, rol
     await browser.page.locator(f"a[href^='/jobs/{job}/retry']").click()
     await browser.check("ask")
     await browser.page.locator("[name=reason]").fill("the provider is well again")
-    await browser.page.locator("main form button").first.click()
-    await browser.page.locator("main").get_by_text(re.compile("done|сделано|выполнен", re.IGNORECASE)).first.wait_for()
+    await browser.page.locator("main form[method=post] button").click()
+    await browser.page.locator("progress[value='1']").wait_for()
     await browser.check("operation")
 
 
