@@ -27,6 +27,8 @@ PAGES: Final = (
     "/", "/errors", "/jobs", "/people", "/money", "/events", "/audit", "/machinery", "/operations", "/sessions",
 )  # fmt: skip
 GRAVE: Final = {"serious", "critical"}
+WIDER: Final = """document.documentElement.scrollWidth <= innerWidth ? [] : [...document.querySelectorAll("main *")]
+  .filter(part => part.getBoundingClientRect().right > innerWidth).map(part => part.outerHTML.slice(0, 120))"""
 
 
 class Browser:
@@ -44,8 +46,8 @@ class Browser:
     async def check(self, name: str = "") -> None:
         """What stands here fits the screen and can be read by everybody; kept as a picture."""
         await self.page.wait_for_load_state("load")
-        width = await self.page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
-        assert width[0] <= width[1], f"{self.page.url} is wider than the screen: {width}"
+        wide = await self.page.evaluate(WIDER)
+        assert wide == [], f"{self.page.url} is wider than the screen: {wide[:6]}"
         found = (await Axe().run(self.page)).response["violations"]
         grave = [(v["id"], [n["html"][:150] for n in v["nodes"]]) for v in found if v["impact"] in GRAVE]
         assert grave == [], self.page.url
