@@ -89,7 +89,9 @@ def new_link(play: Play, name: str, role: str) -> str:
     """What `neurocards dashboard users add` prints."""
     words = ("dashboard", "users", "add", name, "--role", role, "-o", "json")
     env = clean_environment(PYTHONPATH=ROOT, NEUROCARDS_DATA_DIR=play.stack.data.root)
-    done = subprocess.run([sys.executable, "-m", "services.cli", *words], env=env, capture_output=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "services.cli", *words], env=env, capture_output=True, check=True
+    )
     return str(json.loads(done.stdout)[0]["link"])
 
 
@@ -163,7 +165,11 @@ async def test_with_the_keyboard_alone(browser: Browser, look: str, role: str) -
     reached = set()
     for _ in range(25):
         await browser.page.keyboard.press("Tab")
-        reached.add(await browser.page.evaluate("document.activeElement.getAttribute('href') || document.activeElement.name"))
+        reached.add(
+            await browser.page.evaluate(
+                "document.activeElement.getAttribute('href') || document.activeElement.name"
+            )
+        )
     assert {"/errors", "/jobs", "/audit", "q"} <= reached
     await browser.page.locator("[name=q]").fill("1")
     await browser.page.keyboard.press("Enter")
