@@ -117,8 +117,8 @@ $(VENV)/.stamp-browser: $(VENV)/.stamp-dev requirements-browser.lock
 browser: $(VENV)/.stamp-browser ## Click the whole story in the chat's page, in an installed Chromium; CHROMIUM=/path/to/it
 	PYTHONDONTWRITEBYTECODE= $(WATCHED) 20 $(BIN)/python -m pytest -m browser tests/browser
 
-screens: $(VENV)/.stamp-browser ## Take the pictures of docs/chat.md anew
-	SCREENS=$(CURDIR)/docs/screens $(BIN)/python -m pytest -m browser tests/browser -k phone-light
+screens: $(VENV)/.stamp-browser ## Take the pictures of docs/chat.md and docs/dashboard.md anew
+	SCREENS=$(CURDIR)/docs/screens $(BIN)/python -m pytest -m browser tests/browser -k "phone-light or dashboard_story"
 
 demo: $(VENV)/.stamp-run ## Play full cycles with faults through the chat and check every credit
 	$(BIN)/neurocards demo --cycles $(CYCLES) --workers $(WORKERS)
