@@ -54,7 +54,7 @@ class Sessions:
     def device(self, request: web.Request) -> tuple[str, Device]:
         """A new session's token and what is written down of it."""
         token = secrets.token_urlsafe(32)
-        agent = request.headers.get("User-Agent", "")[:AGENT_CHARACTERS_MAX]
+        agent = request.headers.get("User-Agent", "")[:AGENT_CHARACTERS_MAX].encode(errors="replace").decode()
         return token, Device(hashed(token), self.address(request), agent)
 
     def address(self, request: web.Request) -> str:

@@ -161,7 +161,7 @@ async def nobody_has_a_password(connection: Reader) -> bool:
 
 def hashed(token: str) -> bytes:
     """SHA-256 of a token: the database never has the token itself."""
-    return sha256(token.encode()).digest()
+    return sha256(token.encode(errors="surrogatepass")).digest()
 
 
 def hash_password(password: str) -> str:

@@ -1,5 +1,6 @@
 """Authenticated request: its arguments, its user, and how it is answered."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -21,6 +22,9 @@ ARGUMENT_CHARACTERS_MAX = 200
 INTEGER_MAX = 2**63 - 1
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 FIRST_YEAR: Final = 1971
+FORM_S = 10.0
+"""A form has to be here by then."""
+TIME_US_MAX: Final = (datetime.max.replace(tzinfo=UTC) - EPOCH) // timedelta(microseconds=1)
 
 
 Authenticate = Callable[[web.Request], Awaitable[User | None]]
@@ -77,6 +81,13 @@ class Visit:
         text = self.arg(name)
         return self.integer(name, text) if text else default
 
+    def time_us_arg(self, name: str) -> int | None:
+        """Epoch microseconds, of a year that Postgres and Python know. Raises BadArgumentError."""
+        value = self.int_arg(name)
+        if value is not None and value > TIME_US_MAX:
+            raise BadArgumentError(name, "microseconds of a year before 10000 are wanted")
+        return value
+
     def integer(self, name: str, text: str) -> int:
         """Raises BadArgumentError unless the text is a whole number."""
         if not text.isascii() or not text.isdigit() or int(text) > INTEGER_MAX:
@@ -110,9 +121,22 @@ class Visit:
             raise BadArgumentError(name, f"one of {', '.join(of)} is wanted")
         return value
 
+    async def form(self) -> Mapping[str, Any]:
+        """The form that was sent. Raises BadArgumentError, and HTTPRequestTimeout for half of one.
+
+        Who sends it byte by byte takes up a connection, and needs no session for that.
+        """
+        try:
+            async with asyncio.timeout(FORM_S):
+                return await self.request.post()
+        except TimeoutError:
+            raise web.HTTPRequestTimeout(text="the form did not come to its end; send it again") from None
+        except (ValueError, LookupError):  # no UTF-8, or a charset or boundary that nobody knows
+            raise BadArgumentError("form", "it cannot be read; send it from its page") from None
+
     async def field(self, name: str, *, most: int = ARGUMENT_CHARACTERS_MAX) -> str:
         """A field of the form that was sent. Raises BadArgumentError."""
-        value = (await self.request.post()).get(name, "")
+        value = (await self.form()).get(name, "")
         return _short(name, value if isinstance(value, str) else "", most).strip()
 
     async def reveal(self, account: str) -> bool:

@@ -29,12 +29,17 @@ async def sent(client: Client, path: str, *, address: str = "10.0.0.1", **fields
 async def joined(client: Client, owner: "Connection", name: str, role: str = "owner") -> Invited:
     """Somebody who has used their link, and is logged in."""
     token = await invite(owner, name, role)
-    row = await owner.fetchrow(query("invited"), hashed(token))
-    assert row is not None
-    invited = Invited(*row)
+    invited = await invited_by(owner, token)
     done = await sent(client, f"/link/{token}", password=PASSWORD, code=code_of(invited))
     assert (done.status, done.headers["Location"]) == (303, "/"), await done.text()
     return invited
+
+
+async def invited_by(owner: "Connection", token: str) -> Invited:
+    """Whom a link is for, with the secret of the codes."""
+    row = await owner.fetchrow(query("invited"), hashed(token))
+    assert row is not None
+    return Invited(*row)
 
 
 async def log_in(

@@ -2,7 +2,6 @@
 
 import io
 import time
-from urllib.parse import urlsplit
 
 import segno
 from aiohttp import web
@@ -135,9 +134,8 @@ async def _let_in(visit: Visit, token: str, goal: str) -> web.Response:
 
 def _own(goal: str) -> str:
     """An address of ours to go on to, or the first page's: nobody is led elsewhere from here."""
-    parts = urlsplit(goal)
-    fine = goal.startswith("/") and not parts.scheme and not parts.netloc and "\\" not in goal
-    return goal if fine and goal.isprintable() and not goal.startswith("//") else "/"
+    fine = goal.startswith("/") and not goal.startswith("//") and "\\" not in goal
+    return goal if fine and goal.isprintable() else "/"
 
 
 def _to(goal: str) -> web.Response:

@@ -60,7 +60,7 @@ async def ask(action: Action, visit: Visit) -> web.Response:
 
 
 async def answer(action: Action, visit: Visit) -> web.Response:
-    said = await visit.request.post()
+    said = await visit.form()
     given, key = _given(action, visit, said), str(said.get("key", ""))
     reason = str(said.get("reason", "")).strip()
     if not re.fullmatch(ID_PATTERN, key):

@@ -1,5 +1,6 @@
 """What each role may, other sites may not, and no answer or log tells."""
 
+import asyncio
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ from services.dashboard.users import invite
 from services.platform.database import create_pool, reading_pool
 from services.platform.settings import Settings
 from tests.support.dashboard import open_pages
-from tests.support.dashboard_login import PASSWORD, THERE, Door, joined, sent
+from tests.support.dashboard_login import PASSWORD, THERE, Door, code_of, invited_by, joined, log_in, sent
 
 if TYPE_CHECKING:
     Pool = asyncpg.Pool[asyncpg.Record]
@@ -39,6 +40,55 @@ async def test_another_site_changes_nothing(door: Door, owner: "Connection") -> 
             assert answer.status == status, headers
         async with client.session.get(f"{ours}{THERE}", headers={"Sec-Fetch-Site": "cross-site"}) as answer:
             assert answer.status == 200, "a link from a ticket opens"
+
+
+async def test_what_cannot_be_read_is_refused_and_is_no_defect(door: Door, owner: "Connection") -> None:
+    form = "application/x-www-form-urlencoded"
+    async with door() as client:
+        invited = await joined(client, owner, "olga")
+        for path, status in (
+            ("/reveal?back=//[", 200),
+            (f"/events?since_us={2**63 - 1}", 400),
+            (f"/events?until_us={2**63 - 1}", 400),
+        ):
+            assert (await client.get(path)).status == status, path
+        for content_type, body in (
+            (form, b"name=\xff"),
+            (f"{form}; charset=none", b"name=a"),
+            (f"{form}; charset=hex", b"name=a"),
+            ("multipart/form-data", b"name=a"),
+        ):
+            for path in ("/login", "/sales/pause"):
+                answer = await client.post(path, data=body, headers={"Content-Type": content_type})
+                assert answer.status == 400, (path, content_type, body)
+        assert (await log_in(client, invited, owner, next="//[")).headers["Location"] == "/"
+        token = await invite(owner, "anna", "auditor")
+        body = f"password={PASSWORD}&code={code_of(await invited_by(owner, token))}".encode()
+        for first, more in (
+            (b"GET /", b"Cookie: neurocards=\xff\r\n\r\n"),
+            (
+                f"POST /link/{token}".encode(),
+                b"User-Agent: \xff\r\nSec-Fetch-Site: none\r\n"
+                b"Content-Type: %b\r\nContent-Length: %d\r\n\r\n%b" % (form.encode(), len(body), body),
+            ),
+        ):
+            reader, writer = await asyncio.open_connection(client.host, client.port)
+            writer.write(first + b" HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 10.0.0.1\r\n" + more)
+            assert (await reader.readline()).split()[1] == b"303", more
+            writer.close()
+
+
+async def test_half_a_form_holds_a_connection_for_a_moment_only(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.dashboard.visit.FORM_S", 0.01)
+    async with door() as client:
+        reader, writer = await asyncio.open_connection(client.host, client.port)
+        head = "POST /login HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 10.0.0.1\r\nSec-Fetch-Site: none\r\n"
+        head += "Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 9\r\n\r\n"
+        writer.write(f"{head}name".encode())
+        assert (await reader.readline()).split()[1] == b"408"
+        writer.close()
 
 
 async def test_routes_are_for_their_roles(pool: "Pool", ledger: Ledger, settings: Settings) -> None:
