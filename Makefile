@@ -60,7 +60,7 @@ $(TOOLS)/.stamp: $(TOOLS)/.stamp-uv requirements-tools.lock
 
 install: $(VENV)/.stamp-run ## Make the virtual environment .venv and install what running needs
 
-run: $(VENV)/.stamp-run ## Start everything: databases, sandbox and services; prints the chat's address
+run: $(VENV)/.stamp-run ## Start everything: databases, sandbox and services; prints the addresses of chat and dashboard
 	@exec $(BIN)/neurocards up --workers $(WORKERS)
 
 test: $(VENV)/.stamp-dev ## Run the whole test suite; it starts what it needs itself

@@ -18,6 +18,7 @@ from markupsafe import Markup, escape
 
 from events.stream_names import account_of, job_of, payment_of
 from services.dashboard.figures import Figure
+from services.dashboard.names import spoken
 from services.dashboard.routes import Role
 from services.platform.catalogues import LOCALES, N_, compiled, read_catalogue
 
@@ -82,6 +83,7 @@ class Renderer:
                 "age": words.age,
                 "seconds": words.seconds,
                 "hour": lambda time_us: datetime.fromtimestamp(time_us / 1e6, UTC).strftime("%H"),
+                "named": lambda value: value and texts.gettext(spoken(value)),
                 "position": position_link,
                 "stream": stream_link,
                 "account": account_link,

@@ -11,6 +11,7 @@ from aiohttp import web
 from events.codec import EVENT_TYPES
 from events.envelope import GENESIS_HASH
 from events.errors import CodecError
+from ledger.checkpoints.store import newest_checkpoint
 from ledger.log.hash_chain import follows
 from ledger.log.reader import LogReader
 from projections.reports.event_text import describe_stored
@@ -82,6 +83,7 @@ async def event(visit: Visit) -> web.Response:
         data_sha256=sha256(recorded.data.encode()).hexdigest(),
         before=before,
         holds=follows(before.hash if before else GENESIS_HASH, recorded),
+        proved=await newest_checkpoint(visit.pool, at_least=position) is not None,
         neighbours=[rows[at] for at in sorted(rows) if at != position],
     )
 

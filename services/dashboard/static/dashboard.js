@@ -1,7 +1,7 @@
 // Charts from the tables under them, and fragments fetched again at a hint from the server.
 "use strict";
 
-// <div class="chart" data-table="#id" [data-seconds]></div>: first column is time in epoch seconds (data-value), the others are series.
+// <div class="chart" data-table="#id"></div>: first column is time in epoch seconds (data-value), the others are series.
 function draw(place) {
   const table = document.querySelector(place.dataset.table);
   const rows = [...table.tBodies[0].rows];
@@ -14,9 +14,12 @@ function draw(place) {
   const colors = ["--accent", "--bad", "--ok", "--warn"].map(name => style.getPropertyValue(name).trim());
   const ink = style.getPropertyValue("--soft").trim(), line = style.getPropertyValue("--line").trim();
   const axis = {stroke: ink, grid: {stroke: line, width: 1}, ticks: {stroke: line}};
+  const form = new Intl.DateTimeFormat(document.documentElement.lang, {day: "numeric", month: "short", timeZone: "UTC"});
+  const day = seconds => form.format(seconds * 1000);
   new uPlot({
-    width: place.parentElement.clientWidth, height: 200, axes: [axis, axis],
-    series: [{}, ...names.slice(1).map((label, n) => ({label, stroke: colors[n % colors.length], width: 2}))],
+    width: place.parentElement.clientWidth, height: 200, tzDate: seconds => uPlot.tzDate(new Date(seconds * 1000), "UTC"),
+    axes: [{...axis, values: (_, ticks) => ticks.map(day)}, axis],
+    series: [{label: names[0], value: (_, seconds) => seconds === null ? "–" : day(seconds)}, ...names.slice(1).map((label, n) => ({label, stroke: colors[n % colors.length], width: 2}))],
   }, columns.map(column => order.map(n => column[n])), place);
 }
 

@@ -102,6 +102,7 @@ async def test_a_proof_from_an_events_page_holds_without_us(
             assert f"\n{world.note}\n" in await response.text()
         assert decode(event) == decode((await LogReader(pool).events_at([9]))[0])
         await ledger.execute(c.OpenAccount("late", "2" * 64), key="later")
+        assert "/proof" not in await page(client, f"/events/{int(world.note) + 1}")
         assert "under no checkpoint yet" in await page(client, f"/events/{int(world.note) + 1}/proof", 404)
         await page(client, "/events/x/proof", 400)
         await page(client, "/audit/notes/5", 404)
