@@ -36,6 +36,8 @@ _HARMLESS: Final = frozenset({"GET", "HEAD"})
 VISIT: Final = web.RequestKey("visit", Visit)
 NEEDS: Final = web.RequestKey("needs", Role)
 """The role that was missing."""
+BEGUN: Final = web.RequestKey("begun", bool)
+"""Whether an answer is under way."""
 
 
 def guarded(route: Route, context: Context, authenticate: Authenticate) -> Handler:
@@ -105,28 +107,35 @@ def middlewares(context: Context) -> list[Middleware]:
             if is_forged(request, origin):
                 raise web.HTTPForbidden(text="this came from another site; open the page here and try again")
             return await handler(request)
-        except ConnectionResetError:
-            raise
-        except web.HTTPException as error:
-            if error.status < web.HTTPBadRequest.status_code or "HX-Redirect" in error.headers:
-                raise
-            return await _as_page(request, context, error.status, error.text or error.reason)
-        except NotInLogError as error:
-            return await _as_page(request, context, 404, str(error))
-        except TRANSIENT as error:
-            logger.warning("request_failed", route=_route(request), error=str(error))
-            return await _as_page(request, context, 503, "")
-        except Exception:
-            logger.exception("request_failed", route=_route(request))
-            return await _as_page(request, context, 500, "")
+        except Exception as error:
+            if isinstance(error, ConnectionResetError) or BEGUN in request:
+                raise  # a page in the midst of a file would be part of it: the connection ends instead
+            return await _answer(request, context, error)
 
     return [log, errors]
 
 
-async def add_headers(_: web.Request, response: web.StreamResponse) -> None:
+async def add_headers(request: web.Request, response: web.StreamResponse) -> None:
     """Signal handler: also for redirects, files and streams."""
+    request[BEGUN] = True
     for name, value in HEADERS.items():
         response.headers[name] = value
+
+
+async def _answer(request: web.Request, context: Context, error: Exception) -> web.Response:
+    """What an error says, as a page. Raises redirects."""
+    match error:
+        case web.HTTPException():
+            if error.status < web.HTTPBadRequest.status_code or "HX-Redirect" in error.headers:
+                raise error
+            return await _as_page(request, context, error.status, error.text or error.reason)
+        case NotInLogError():
+            return await _as_page(request, context, 404, str(error))
+    if isinstance(error, TRANSIENT):
+        logger.warning("request_failed", route=_route(request), error=str(error))
+        return await _as_page(request, context, 503, "")
+    logger.error("request_failed", route=_route(request), exc_info=error)
+    return await _as_page(request, context, 500, "")
 
 
 async def _as_page(request: web.Request, context: Context, status: int, text: str) -> web.Response:

@@ -14,6 +14,7 @@ from services.dashboard.access import HEADERS
 from services.dashboard.pages import ROUTES
 from services.dashboard.routes import Role, Route
 from services.dashboard.users import invite
+from services.dashboard.visit import Visit
 from services.platform.database import create_pool, reading_pool
 from services.platform.settings import Settings
 from tests.support.dashboard import open_pages
@@ -76,6 +77,21 @@ async def test_what_cannot_be_read_is_refused_and_is_no_defect(door: Door, owner
             writer.write(first + b" HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 10.0.0.1\r\n" + more)
             assert (await reader.readline()).split()[1] == b"303", more
             writer.close()
+
+
+async def test_a_download_that_fails_midway_ends_and_has_no_page_in_it(door: Door) -> None:
+    async def broken(visit: Visit) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(visit.request)
+        await response.write(b"PK")
+        raise TimeoutError
+
+    async with door((*ROUTES, Route("GET", "/broken", broken, Role.nobody))) as client:
+        reader, writer = await asyncio.open_connection(client.host, client.port)
+        writer.write(b"GET /broken HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 10.0.0.1\r\n\r\n")
+        _, _, body = (await reader.read()).partition(b"\r\n\r\n")
+        assert body == b"2\r\nPK\r\n"
+        writer.close()
 
 
 async def test_half_a_form_holds_a_connection_for_a_moment_only(
