@@ -4,6 +4,7 @@ A page may load files of our own origin and nothing else; nobody may frame it, k
 was left.
 """
 
+import asyncio
 import time
 from typing import Final
 
@@ -32,6 +33,9 @@ HEADERS: Final = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
+PAGE_S: Final = 10.0
+"""A page that a frozen database keeps for longer is answered with 503."""
+_STREAMS: Final = ("/live", "/downloads/")
 _HARMLESS: Final = frozenset({"GET", "HEAD"})
 VISIT: Final = web.RequestKey("visit", Visit)
 NEEDS: Final = web.RequestKey("needs", Role)
@@ -44,10 +48,13 @@ def guarded(route: Route, context: Context, authenticate: Authenticate) -> Handl
     """The route's handler for who has its role; others are sent to the login, or refused."""
 
     async def handle(request: web.Request) -> web.StreamResponse:
-        user = await authenticate(request) or User("", "", Role.nobody, preferred(request))
+        async with asyncio.timeout(PAGE_S):
+            user = await authenticate(request) or User("", "", Role.nobody, preferred(request))
         request[VISIT] = visit = Visit(request, user, context)
         if user.role >= route.least:
-            return await route.handler(visit)
+            is_page = request.method in _HARMLESS and not route.path.startswith(_STREAMS)
+            async with asyncio.timeout(PAGE_S if is_page else None):
+                return await route.handler(visit)
         if user.role is Role.nobody:
             raise to_login(request)
         request[NEEDS] = route.least

@@ -109,7 +109,10 @@ async def operation(template: str, visit: Visit) -> web.Response:
         return await visit.render("missing.html", status=404, what=name)
     found = dict(row) | {"refused": msgspec.json.decode(row["refused"])}
     names = await names_of(visit, [row["actor"]])
-    return await visit.render(template, operation=found, words=WHAT, states=STATES, names=names)
+    answer = await visit.render(template, operation=found, words=WHAT, states=STATES, names=names)
+    if row["ended_at_us"] and template == "progress.html":
+        answer.headers["HX-Refresh"] = "true"  # what stands below has ended too
+    return answer
 
 
 async def abort(visit: Visit) -> web.Response:
