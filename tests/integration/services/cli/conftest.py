@@ -45,7 +45,7 @@ ARGUMENTS = {
 NOON = "2026-11-30T12:00:00+03:00"
 OPTIONS = {
     "--reason": "r", "--credits": "1", "--uses": "1", "--to": "-", "--public-key": "k",
-    "--actor": "op7", "--seed": "1", "--size": "1",
+    "--actor": "op7", "--seed": "1", "--size": "1", "--role": "auditor",
 }  # fmt: skip
 
 
