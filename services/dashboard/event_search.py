@@ -11,7 +11,7 @@ import msgspec
 
 from events.codec import decode
 from events.envelope import Recorded
-from events.stream_names import account_stream
+from events.stream_names import account_stream, job_stream, payment_stream
 from ledger.postgres import Reader
 from ledger.sql import load_queries
 from projections.reports.journal import ACTED
@@ -81,7 +81,8 @@ async def _streams(reader: Reader, wanted: Filter) -> list[str] | None:
     """Streams that the filter names; None when it names none."""
     if wanted.stream:
         return [wanted.stream]
-    named = [f"{kind}-{name}" for kind, name in (("job", wanted.job), ("payment", wanted.payment)) if name]
+    kinds = ((job_stream, wanted.job), (payment_stream, wanted.payment))
+    named = [stream_of(name) for stream_of, name in kinds if name]
     if not wanted.account:
         return named or None
     if named:
@@ -92,9 +93,7 @@ async def _streams(reader: Reader, wanted: Filter) -> list[str] | None:
 
 def _keep(rows: "list[asyncpg.Record]", wanted: Filter) -> tuple[Recorded, ...]:
     found = (Recorded(*row) for row in rows)
-    if not wanted.where and not (wanted.job and wanted.account):
-        return tuple(found)
-    return tuple(recorded for recorded in found if _fits(recorded, wanted))
+    return tuple(recorded for recorded in found if not wanted.where or _fits(recorded, wanted))
 
 
 def _fits(recorded: Recorded, wanted: Filter) -> bool:

@@ -5,6 +5,7 @@ from typing import Any, Final
 import msgspec
 from aiohttp import web
 
+from events.stream_names import account_stream
 from ledger.checkpoints.proof import encode, prove
 from ledger.checkpoints.store import newest_checkpoint
 from ledger.errors import IntegrityError
@@ -106,14 +107,14 @@ def _exception(row: dict[str, Any]) -> dict[str, Any]:
             amount = Figure(row["amount"], "credits", of=at, measure="amount")
         case "self_approved":
             proposed = Filter(
-                ("ChangeProposed",), f"account-{row['account']}", where=(("change", row["of"]),)
+                ("ChangeProposed",), account_stream(row["account"]), where=(("change", row["of"]),)
             )
             amount = Figure(row["amount"], "credits", of=proposed, measure="amount")
         case "refunded_and_delivered":
             queued = Filter(types=("JobQueued",), job=row["of"])
             amount = Figure(row["amount"], "credits", of=queued, measure="price")
         case "debt":
-            until = Filter(stream=f"account-{row['account']}", position=row["position"])
+            until = Filter(stream=account_stream(row["account"]), position=row["position"])
             amount = Figure(row["amount"], "credits", of=until, measure="debt")
         case _:
             amount = Figure(row["amount"], "credits", of=at, measure="uncovered")

@@ -122,6 +122,7 @@ async def person(visit: Visit) -> web.Response:
     opened = decode_data(ends[0]["type"], ends[0]["data"])
     jobs = await visit.pool.fetch(query("jobs_of"), name, SHOWN)
     payments = await visit.pool.fetch(query("payments_of"), name, SHOWN)
+    revealed = await visit.reveal(name)
     about = [name, *(row["job"] for row in jobs), *(row["payment"] for row in payments)]
     return await visit.render(
         "person.html",
@@ -135,8 +136,8 @@ async def person(visit: Visit) -> web.Response:
         payments=[payment_row(row) for row in payments],
         messages=await visit.pool.fetch(query("messages_of"), about, SHOWN),
         movements=MOVEMENTS,
-        revealed=await visit.reveal(name),
-        telegram_id=await visit.pool.fetchval(query("telegram_id_of"), name),
+        revealed=revealed,
+        telegram_id=await visit.pool.fetchval(query("telegram_id_of"), name) if revealed else None,
     )
 
 
