@@ -47,8 +47,8 @@ class Renderer:
         self._now_us = now_us
         self._environments = {locale: self._environment(locale) for locale in LOCALES}
 
-    async def render(self, locale: str, template: str, **facts: Any) -> str:
-        return await self._environments[locale].get_template(template).render_async(**facts)
+    def render(self, locale: str, template: str, **facts: Any) -> str:
+        return self._environments[locale].get_template(template).render(**facts)
 
     def _environment(self, locale: str) -> Environment:
         texts = load_texts(locale)
@@ -59,7 +59,6 @@ class Renderer:
             extensions=["jinja2.ext.i18n"],
             trim_blocks=True,
             lstrip_blocks=True,
-            enable_async=True,
         )
         made.install_gettext_translations(texts, newstyle=True)  # type: ignore[attr-defined]
         words = Words(locale, texts, self._now_us)
@@ -91,6 +90,8 @@ class Renderer:
                 "payment": payment_link,
             }
         )
+        shared = made.get_template("_lists.html").module
+        made.globals.update({name: value for name, value in vars(shared).items() if name[0] != "_"})
         return made
 
 

@@ -160,9 +160,7 @@ class Visit:
 
     async def render(self, template: str, *, status: int = 200, **facts: Any) -> web.Response:
         """An HTML answer. `visit`, `user` and the path are in every template."""
-        html = await self.context.renderer.render(
-            self.user.locale, template, visit=self, user=self.user, **facts
-        )
+        html = self.context.renderer.render(self.user.locale, template, visit=self, user=self.user, **facts)
         return web.Response(text=html, content_type="text/html", status=status)
 
 

@@ -50,13 +50,12 @@ async def money(visit: Visit) -> web.Response:
         )
         for n, (name, measure, types) in enumerate(BOOKS)
     ]
+    total = sum(row[n] for n in range(len(BOOKS)))
+    books.append((N_("total"), Figure(total, "credits", source="daily", at_us=row["updated_us"])))
     return await visit.render(
         "money.html",
         day=day,
         books=books,
-        total=Figure(
-            sum(row[n] for n in range(len(BOOKS))), "credits", source="daily", at_us=row["updated_us"]
-        ),
         sold=_sold(row["sold"], end_us, row["position"]),
         comparisons=[_comparison(row) for row in await visit.pool.fetch(query("comparisons"), SHOWN)],
         differences=[_difference(row) for row in await visit.pool.fetch(query("differences"), SHOWN)],
