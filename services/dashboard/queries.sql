@@ -51,7 +51,8 @@ SELECT t.now_us,
             GROUP BY kind HAVING (array_agg(sent_at IS NULL ORDER BY number DESC))[1]) AS owed) AS note_owed_at_us,
        (extract(epoch FROM w.last_archived_time) * 1000000)::bigint AS archived_at_us,
        (extract(epoch FROM w.last_failed_time) * 1000000)::bigint AS archive_failed_at_us
-FROM (SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS now_us) AS t, verification AS v, pg_stat_archiver AS w
+FROM (SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS now_us) AS t
+LEFT JOIN (SELECT * FROM verification_runs ORDER BY number DESC LIMIT 1) AS v ON true CROSS JOIN pg_stat_archiver AS w
 
 -- name: alerts
 -- What maintenance has found for the owner, since when
@@ -344,8 +345,9 @@ ORDER BY active.last DESC
 SELECT position FROM events WHERE stream = $1 AND version = $2
 
 -- name: verified
--- What the newest verification found.
-SELECT (extract(epoch FROM ended_at) * 1000000)::bigint AS ended_us, problems::text AS problems FROM verification
+-- Verifications, the newest first. $1 before this one or NULL, $2 only what found something, $3 at most so many
+SELECT number, (extract(epoch FROM ended_at) * 1000000)::bigint AS ended_us, whole, events, position, found, report::text AS report
+FROM verification_runs WHERE ($1::bigint IS NULL OR number < $1) AND (found > 0 OR NOT $2) ORDER BY number DESC LIMIT $3
 
 -- name: account_of_telegram
 -- $1 Telegram id

@@ -395,8 +395,9 @@ WHERE i.recorded_at_us <= (extract(epoch FROM clock_timestamp() - make_interval(
 ORDER BY i.recorded_at_us
 
 -- name: verification_end
--- It was verified, and what is wrong. $1 how many of each kind, $2 up to which position
-UPDATE verification SET ended_at = clock_timestamp(), problems = $1::text::jsonb, position = $2
+-- It was verified, and what is wrong. $1 as a whole, $2 so many events up to position $3, $4 findings, $5 the first of them, $6 how
+-- many of each kind stand
+INSERT INTO verification_runs (whole, events, position, found, report, problems) VALUES ($1, $2, $3, $4, $5::text::json, $6::text::jsonb)
 
 -- name: watch_summary
 -- What is not final: how many payments, how many refunds, and when the oldest refund was begun, epoch seconds

@@ -50,6 +50,7 @@ class Retention:
                 ("notice_requests", "asked_at", 3 * DAY_S),
                 ("outside_words", "said_at", known.words_keep_days * DAY_S),
                 ("operations", "ended_at", 90 * DAY_S),
+                ("verification_runs", "ended_at", known.reads_keep_days * DAY_S),
                 ("person_reads", "read_at", known.reads_keep_days * DAY_S),
             )
         }

@@ -140,8 +140,9 @@ class Verification:
         last = (now_s, cpu_s) if whole else (seen.whole_at_s, seen.whole_cpu_s)
         self._memory.keep(Verified(now_s, *last, head.position, head.hash.hex(), problems, stored, kept))
         try:
-            told = msgspec.json.encode(problems).decode()
-            await self._pool.execute(query("verification_end"), told, head.position)
+            first, told = (msgspec.json.encode(a).decode() for a in (report.problems[:LOGGED_MAX], problems))
+            run = (whole, report.events, head.position, report.found, first, told)
+            await self._pool.execute(query("verification_end"), *run)
         except (asyncpg.SyntaxOrAccessError, asyncpg.FeatureNotSupportedError) as error:
             logger.error("verification_not_told", reason=str(error))
 

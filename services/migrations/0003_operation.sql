@@ -118,14 +118,19 @@ CREATE TABLE model_changes (
 CREATE TRIGGER model_changes_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON model_changes
     FOR EACH STATEMENT EXECUTE FUNCTION refuse_rewriting();
 
--- When the log was verified last, and what was found, for who looks at it: one row. Maintenance believes its own memory.
-CREATE TABLE verification (
-    one         boolean     NOT NULL PRIMARY KEY DEFAULT true CHECK (one),
-    ended_at    timestamptz,
-    position    bigint      NOT NULL DEFAULT 0,       -- up to there
-    problems    jsonb       NOT NULL DEFAULT '{}'     -- kind → how many, since it was verified from its start
+-- When the log was verified, and what was found, for who looks at it. Maintenance believes its own memory.
+CREATE TABLE verification_runs (
+    number      bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    ended_at    timestamptz NOT NULL DEFAULT clock_timestamp(),
+    whole       boolean     NOT NULL,                 -- from its start, or what was new
+    events      bigint      NOT NULL,                 -- gone through
+    position    bigint      NOT NULL,                 -- up to there
+    found       bigint      NOT NULL,
+    report      json        NOT NULL,                 -- the first findings: kind, position, message
+    problems    jsonb       NOT NULL                  -- kind → how many, since it was verified from its start
 );
-INSERT INTO verification DEFAULT VALUES;
+CREATE INDEX verification_runs_ended ON verification_runs (ended_at);
+CREATE INDEX verification_runs_found ON verification_runs (number) WHERE found > 0;
 
 -- Where each signed note went, and when: one row per note and place.
 CREATE TABLE note_deliveries (
@@ -239,7 +244,7 @@ GRANT SELECT, INSERT, UPDATE ON model_circuits TO neurocards_app;
 GRANT SELECT, INSERT ON model_changes TO neurocards_app;
 GRANT SELECT ON note_deliveries TO neurocards_maintenance, neurocards_operator;
 GRANT INSERT, UPDATE ON note_deliveries, owner_alerts TO neurocards_maintenance;
-GRANT UPDATE ON verification TO neurocards_maintenance;
+GRANT SELECT, INSERT, DELETE ON verification_runs TO neurocards_maintenance;
 GRANT SELECT ON order_jobs, status_messages, deliveries TO neurocards_reader;
-GRANT SELECT ON model_circuits, model_changes, verification, owner_alerts TO neurocards_reader;
+GRANT SELECT ON model_circuits, model_changes, verification_runs, owner_alerts TO neurocards_reader;
 GRANT SELECT (number, kind, attempts, owed_at, due_at, sent_at, last_error) ON note_deliveries TO neurocards_reader;

@@ -22,27 +22,29 @@ from services.recovery.checkpoint_files import query as notes_query
 
 SHOWN: Final = 100
 NOTES_SHOWN: Final = 20
+RUNS_SHOWN: Final = 20
 ABOVE: Final = 50
 NEWEST: Final = 400
 """Of grants, and of revocations, that the page looks at; the download looks at all."""
 ACTED_POSITIONS: Final = 1500
+_TOLD: Final = ("events", "found")
 
 
 async def audit(visit: Visit) -> web.Response:
-    """Signed notes, and what was verified."""
-    verified = await visit.pool.fetchrow(query("verified"))
-    assert verified is not None
-    problems = [
-        (kind, Figure(count, source="verification", at_us=verified["ended_us"]))
-        for kind, count in sorted(msgspec.json.decode(verified["problems"]).items())
-        if count
-    ]
+    """Signed notes, and runs of verification with what they found."""
+    found = bool(visit.choice("runs", ("found",)))
+    rows = await visit.pool.fetch(query("verified"), visit.int_arg("before"), found, RUNS_SHOWN)
     return await visit.render(
         "audit.html",
         notes=await visit.pool.fetch(notes_query("notes_listed"), NOTES_SHOWN),
-        verified=verified,
-        problems=problems,
-    )
+        runs=[_run(row) for row in rows], found=found,
+        next=rows[-1]["number"] if len(rows) == RUNS_SHOWN else None,
+    )  # fmt: skip
+
+
+def _run(row: Any) -> dict[str, Any]:
+    told = {name: Figure(row[name], source="verification_runs", at_us=row["ended_us"]) for name in _TOLD}
+    return dict(row) | told | {"report": msgspec.json.decode(row["report"])}
 
 
 async def note(visit: Visit) -> web.Response:

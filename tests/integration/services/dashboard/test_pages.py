@@ -15,6 +15,7 @@ from projections.engine.registry import PROJECTIONS
 from projections.engine.runner import Runner
 from services.backup.check import Checked, note
 from services.backup.repository import Repository
+from services.dashboard.pages import audit
 from services.dashboard.routes import Role
 from services.platform.database import create_pool, reading_pool
 from services.platform.settings import Settings
@@ -175,3 +176,24 @@ async def test_machinery_says_what_redis_knows_or_that_it_is_away(
         shown = await page(client, "/machinery")
         assert "Redis is away" in shown and "Redis streams" not in shown
         assert "job_status" in shown and "/models/bytedance/seedance-2-fast/pause" in shown
+
+
+async def test_audit_lists_runs_of_verification_with_what_they_found(
+    pool: Pool, ledger: Ledger, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(audit, "RUNS_SHOWN", 2)
+    async with open_pages(pool, ledger, settings, role=Role.auditor) as client:
+        assert "was not verified yet" in await page(client, "/audit")
+        for run in range(3):
+            finding = '[{"kind": "edited", "position": 7, "message": "<b>row</b>"}]' if run == 0 else "[]"
+            await pool.execute(
+                "INSERT INTO verification_runs (whole, events, position, found, report, problems)"
+                " VALUES ($1, 10, $2, $3, $4::text::json, '{}')", run == 0, 100 + run, 30 * (run == 0), finding,
+            )  # fmt: skip
+        shown = await page(client, "/audit")
+        assert ">102<" in shown and ">100<" not in shown and "/audit?before=2" in shown
+        assert "row" not in await page(client, "/audit?before=1")
+        for address in ("/audit?before=2", "/audit?runs=found"):
+            shown = await page(client, address)
+            assert ">100<" in shown and ">101<" not in shown and "&lt;b&gt;row&lt;/b&gt;" in shown
+            assert '<a href="/events/7">7</a>' in shown and "neurocards ledger verify" in shown

@@ -185,7 +185,7 @@ PLAYED: dict[str, list[str]] = {
     ],
 }  # fmt: skip
 ELSEWHERE = {
-    "writes into the table `verification` that all is well, or takes it away":
+    "writes into the table `verification_runs` that all is well, or takes it away":
         "services/maintenance/test_verification.py::test_whatever_the_table_says_it_is_verified_by_own_memory",
     "deletes rows that a note covers and has the log signed again":
         "ledger/test_checkpointing.py::test_rows_that_are_gone_are_not_signed_though_tiles_vouch_for_them",

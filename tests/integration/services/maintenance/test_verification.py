@@ -110,6 +110,9 @@ async def test_only_what_is_new_and_what_was_found_stays_until_the_whole_holds(
         await verification.run_once()
     assert metric("problems", kind="projection") == 1
     assert [log["kind"] for log in logs if log["event"] == "verification_found"] == ["projection"]
+    runs = await pool.fetch("SELECT whole, position, found, report FROM verification_runs ORDER BY number")
+    assert [tuple(run)[:3] for run in runs] == [(True, first, 0), (False, second, 1)]
+    assert '"kind":"projection"' in runs[1]["report"] and "balances" in runs[1]["report"]
 
     await owner.execute("UPDATE balances SET balance = balance - 1")
     due(verification)
@@ -187,11 +190,11 @@ EDITED = UNGUARD + "UPDATE events SET data = '{}' WHERE position = 5"
 @pytest.mark.parametrize(
     "lie",
     [
-        "UPDATE verification SET ended_at = '2036-01-01', problems = '{}'",
-        "UPDATE verification SET problems = '[1]'",
-        "DELETE FROM verification",
-        "DROP TABLE verification",
-        "CREATE RULE deaf AS ON UPDATE TO verification DO INSTEAD NOTHING",
+        "UPDATE verification_runs SET ended_at = '2036-01-01', problems = '{}'",
+        "UPDATE verification_runs SET problems = '[1]'",
+        "DELETE FROM verification_runs",
+        "DROP TABLE verification_runs",
+        "CREATE RULE deaf AS ON INSERT TO verification_runs DO INSTEAD NOTHING",
     ],
 )
 async def test_whatever_the_table_says_it_is_verified_by_own_memory(
