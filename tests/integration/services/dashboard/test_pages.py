@@ -188,7 +188,8 @@ async def test_audit_lists_runs_of_verification_with_what_they_found(
             finding = '[{"kind": "edited", "position": 7, "message": "<b>row</b>"}]' if run == 0 else "[]"
             await pool.execute(
                 "INSERT INTO verification_runs (whole, events, position, found, report, problems)"
-                " VALUES ($1, 10, $2, $3, $4::text::json, '{}')", run == 0, 100 + run, 30 * (run == 0), finding,
+                " VALUES ($1, 10, $2, $3, $4::text::json, '{}')",
+                run == 0, 100 + run, 30 * (run == 0), finding,
             )  # fmt: skip
         shown = await page(client, "/audit")
         assert ">102<" in shown and ">100<" not in shown and "/audit?before=2" in shown
