@@ -114,7 +114,8 @@ OUTSIDE = (
     " SELECT $1, 'paused', 'operator', 'account:a1', $2, (extract(epoch FROM now()) * 1000000)::bigint",
     "INSERT INTO note_deliveries (number, place, due_at, last_error) SELECT 1, 'mail ' || $1, now(), $2",
     "INSERT INTO verification_runs (whole, events, position, found, report, problems)"
-    " SELECT true, 7, 7, length($1), json_build_array(json_build_object('kind', 'edited', 'position', 3, 'message', $2)), '{\"edited\": 1}'",
+    " SELECT true, 7, 7, length($1),"
+    " json_build_array(json_build_object('kind', 'edited', 'position', 3, 'message', $2)), '{\"edited\": 1}'",
 )
 """What stands beside the log: a person, messages, the provider's book, who read what, a note's way.
 
