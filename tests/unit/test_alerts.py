@@ -151,9 +151,10 @@ def test_without_receivers_alerts_are_only_shown(tmp_path: Path) -> None:
 def test_receivers_are_those_of_the_environment_and_secrets_stay_out_of_the_configuration(
     tmp_path: Path,
 ) -> None:
+    (tmp_path / "token").write_text("123:planted")
     done = start_alertmanager(
         tmp_path,
-        ALERT_TELEGRAM_BOT_TOKEN="123:planted",
+        ALERT_TELEGRAM_TOKEN_FILE=str(tmp_path / "token"),
         ALERT_TELEGRAM_CHAT_ID="-1001",
         ALERT_WEBHOOK_URL="https://hook.example/planted",
         ALERT_WATCHDOG_URL="https://dog.example/planted",
@@ -168,7 +169,8 @@ def test_receivers_are_those_of_the_environment_and_secrets_stay_out_of_the_conf
 
 
 def test_a_bot_without_a_chat_is_an_error_that_says_so(tmp_path: Path) -> None:
-    done = start_alertmanager(tmp_path, ALERT_TELEGRAM_BOT_TOKEN="1:a")
+    (tmp_path / "token").write_text("1:a")
+    done = start_alertmanager(tmp_path, ALERT_TELEGRAM_TOKEN_FILE=str(tmp_path / "token"))
     assert done.returncode == 2 and "ALERT_TELEGRAM_CHAT_ID" in done.stderr
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from services.cli.commands.serve import Service
 from services.platform.settings import variable_name
-from services.platform.settings_fields import SECRETS
+from services.platform.settings_secrets import SECRETS
 
 ROOT = Path(__file__).parents[2]
 RIGHT = re.compile(r"\('(\w+)',\s+'(\w+)',\s+'(\w*)',\s+'(\w*)',\s+'([\w ]*)'\)")

@@ -84,6 +84,7 @@ async def _examine(live: bool, yes: bool) -> list[Check]:
         spent = await try_live(settings, say)
     return [
         *machine.check_env_file(),
+        *machine.check_secret_files(settings),
         machine.check_folder(settings),
         machine.check_styles(),
         machine.check_forget_secret(settings),

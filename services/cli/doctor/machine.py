@@ -18,6 +18,7 @@ from services.local.data_dir import DataFolder
 from services.local.processes import port_is_free
 from services.platform.errors import SettingsError, StartError
 from services.platform.settings import Settings, variable_name
+from services.platform.settings_secrets import SECRETS
 from services.recovery import checkpoint_files
 
 _LITTLE_DISK_BYTES = 2_000_000_000
@@ -38,6 +39,16 @@ def check_env_file() -> list[Check]:
     if Path(".env").stat().st_mode & 0o077:
         checks.append(warn(".env", "others can read it, and the keys in it", "chmod 600 .env"))
     return checks or [ok(".env", "every name in it is known or another program's")]
+
+
+def check_secret_files(settings: Settings) -> list[Check]:
+    """Files in SECRETS_DIR whose name is no secret's: nothing reads them."""
+    if settings.secrets_dir is None:
+        return []
+    others = sorted({file.name for file in settings.secrets_dir.iterdir()} - SECRETS.keys())
+    if others:
+        return [warn("SECRETS_DIR", f"no secret is called {', '.join(others)}", "see docs/security.md")]
+    return [ok("SECRETS_DIR", "every file there is a secret of ours")]
 
 
 def check_folder(settings: Settings) -> Check:

@@ -12,9 +12,10 @@ import httpx
 import pytest
 
 from services.backup.repository import Repository
-from services.cli.doctor.machine import check_env_file
+from services.cli.doctor.machine import check_env_file, check_secret_files
 from services.local.data_dir import DataFolder
 from services.local.system_user import make_reachable, server_user
+from services.platform.settings import load_settings
 from tests.support.fork_server import neurocards
 from tests.support.private_files import others_may
 from tests.support.servers import fresh_cluster, short_folder
@@ -134,3 +135,12 @@ def test_the_doctor_sees_keys_that_others_can_read(tmp_path: Path, monkeypatch: 
     assert [check.advice for check in check_env_file()] == ["chmod 600 .env"]
     env.chmod(0o600)
     assert [check.state for check in check_env_file()] == ["ok"]
+
+
+def test_doctor_names_a_file_of_secrets_that_nothing_reads(tmp_path: Path) -> None:
+    (tmp_path / "bot_token").touch()
+    settings = load_settings(secrets_dir=tmp_path)
+    assert [check.state for check in check_secret_files(settings)] == ["ok"]
+    (tmp_path / "bot-token").touch()
+    (wrong,) = check_secret_files(settings)
+    assert wrong.state == "warn" and "bot-token" in wrong.found

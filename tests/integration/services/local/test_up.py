@@ -22,7 +22,7 @@ from services.local import processes
 from services.migrations.logins import LOGINS
 from services.platform.redis import command_client
 from services.platform.settings import load_settings
-from services.platform.settings_fields import SECRETS
+from services.platform.settings_secrets import SECRETS
 from services.recovery.checkpoint_files import make_key
 from tests.support.fork_server import neurocards
 from tests.support.servers import fresh_cluster, short_folder

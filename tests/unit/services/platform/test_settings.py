@@ -7,7 +7,7 @@ import pytest
 from services.cli.commands.serve import READS, Service
 from services.platform.errors import SettingsError
 from services.platform.settings import Settings, environment_of, fields_of, load_settings, variable_name
-from services.platform.settings_fields import SECRETS
+from services.platform.settings_secrets import SECRETS
 from tests.support.env_example import render_example
 
 ROOT = Path(__file__).parents[4]
@@ -52,6 +52,24 @@ def test_the_environment_wins_over_the_file(monkeypatch: pytest.MonkeyPatch, tmp
     monkeypatch.setenv("WEB_PORT", "2222")
     settings = load_settings()
     assert (settings.web_port, settings.free_credits, settings.data_dir) == (2222, 7, Path("/elsewhere"))
+
+
+def test_secrets_may_be_files_of_a_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    folder = tmp_path / "secrets"
+    monkeypatch.setenv("SECRETS_DIR", str(folder))
+    with pytest.raises(SettingsError, match="SECRETS_DIR: cannot be read"):
+        load_settings()
+    folder.mkdir()
+    files = {"kie_api_keys": "one,two\n", "bot_token": "", "web_port": "1", "callback_secret": "x" * 32}
+    for name, text in files.items():
+        (folder / name).write_text(text)
+    monkeypatch.setenv("CALLBACK_SECRET", "y" * 32)
+    settings = load_settings()
+    assert [key.get_secret_value() for key in settings.kie_keys] == ["one", "two"]
+    assert settings.bot_token is None and settings.web_port != 1, "empty is not set; only secrets are read"
+    assert settings.callback_keys[0].get_secret_value() == "y" * 32, "the environment wins"
+    assert environment_of("worker")["KIE_API_KEYS"] == "one,two"
+    assert "KIE_API_KEYS" not in environment_of("monitor")
 
 
 @pytest.mark.parametrize(
