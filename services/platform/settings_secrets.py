@@ -1,4 +1,4 @@
-"""Which process gets which secret, and secrets that are files, as containers have them."""
+"""Which process gets which secret; reads those that are files."""
 
 import os
 from pathlib import Path
