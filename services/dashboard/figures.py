@@ -6,7 +6,7 @@
 A figure of the log is rendered as a link to `/events`, where `measure` is taken of the events themselves.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import reduce
 from typing import Any, Final, Literal, get_args
 from urllib.parse import urlencode
@@ -14,9 +14,10 @@ from urllib.parse import urlencode
 import msgspec
 
 from events.account import AccountEvent, CreditEvent, CreditsRevoked
-from events.codec import Event
+from events.codec import Event, decode
+from events.envelope import Recorded
 from events.job import JobFailed, JobQueued, JobSucceeded
-from events.payment import PaymentEvent, PaymentSucceeded
+from events.payment import PaymentEvent
 from ledger.accounts import state as account_state
 from ledger.accounts.state import AccountState
 from ledger.payments.state import PaymentState, evolve
@@ -25,14 +26,16 @@ Unit = Literal["count", "credits", "minor", "seconds", "percent", "bytes", "mill
 """`minor`: of `currency`; `milli`: thousandths of a provider's credit."""
 
 CREDIT_TYPES: Final = tuple(cls.__name__ for cls in get_args(CreditEvent))
-Measure = Callable[[Iterable[Event]], int]
+Measure = Callable[[Iterable[Event]], float]
 
 
 class Filter(msgspec.Struct, frozen=True):
     """Conditions, all of which hold. Times are epoch microseconds, `since_us` inclusive, `until_us` not.
 
     `position` is the last that counts, the head when None; `positions` are all that count, at most 50.
-    `where` are fields of the event and their values, as text; `a.b` is a field of a field.
+    `where` are fields of the event and their values, as text; `a.b` is a field of a field. `counted` are
+    those of what statistics count the event as, by what its stream said before: the model of a failure,
+    `test` of money for credits.
     """
 
     types: tuple[str, ...] = ()
@@ -45,6 +48,7 @@ class Filter(msgspec.Struct, frozen=True):
     until_us: int | None = None
     position: int | None = None
     where: tuple[tuple[str, str], ...] = ()
+    counted: tuple[tuple[str, str], ...] = ()
     positions: tuple[int, ...] = ()
 
     def arguments(self) -> list[tuple[str, str]]:
@@ -58,6 +62,7 @@ class Filter(msgspec.Struct, frozen=True):
             *(("type", name) for name in self.types),
             *plain,
             *(("where", f"{name}={value}") for name, value in self.where),
+            *(("counted", f"{name}={value}") for name, value in self.counted),
             *(("at", str(position)) for position in self.positions),
         ]
 
@@ -85,6 +90,11 @@ class Figure(msgspec.Struct, frozen=True):
         )
 
 
+def price_of(row: Any) -> Figure:
+    """What a job of the read model cost."""
+    return Figure(row["price"], "credits", of=Filter(types=("JobQueued",), job=row["job"]), measure="price")
+
+
 def _amount(event: Event) -> int:
     return int(getattr(event, "amount", 0))
 
@@ -108,6 +118,12 @@ def _cost(event: Event) -> int | None:
 def _mean_cost(events: Iterable[Event]) -> int:
     told = [cost for event in events if (cost := _cost(event)) is not None]
     return round(sum(told) / len(told)) if told else 0
+
+
+def _success(events: Iterable[Event]) -> float:
+    """Percent of ended jobs that brought a video."""
+    ended = [isinstance(event, JobSucceeded) for event in events]
+    return 100 * sum(ended) / max(len(ended), 1)
 
 
 def _money_of(field: str) -> Measure:
@@ -148,7 +164,6 @@ MEASURES: Final[dict[str, Measure]] = {
     "effect": _sum(_effect),
     "booked": _sum(lambda event: -_effect(event)),
     "money": _sum(_money),
-    "received": _sum(lambda event: _money(event) if isinstance(event, PaymentSucceeded) else 0),
     "paid": _money_of("amount_minor"),
     "returned": _money_of("refunded_minor"),
     "price": _sum(lambda event: event.price if isinstance(event, JobQueued) else 0),
@@ -163,6 +178,7 @@ MEASURES: Final[dict[str, Measure]] = {
     "open": _sum(_open),
     "cost": _sum(lambda event: _cost(event) or 0),
     "mean_cost": _mean_cost,
+    "success": _success,
 }
 """Measure → what events, in the log's order, come to.
 
@@ -170,6 +186,8 @@ MEASURES: Final[dict[str, Measure]] = {
 `paid` and `returned` are the money of one payment, `uncovered` credits revoked that were spent already,
 `debt` what an account owes.
 """
+SPAN: Final = "seconds"
+"""Measure of the time from the first event to the last."""
 MEASURES_WITH: Final[dict[str, Callable[[Iterable[Event], int], int]]] = {
     "lot": _lot,
     "spendable": _spendable,
@@ -177,8 +195,11 @@ MEASURES_WITH: Final[dict[str, Callable[[Iterable[Event], int], int]]] = {
 """As `lot:3` and `spendable:<epoch µs>`: what is left of an account's lot; what it can spend at a time."""
 
 
-def measured(measure: str, events: Iterable[Event]) -> int:
-    """A measure of events in the log's order. Raises KeyError for an unknown one."""
+def measured(measure: str, rows: Sequence[Recorded]) -> float:
+    """A measure of events in the log's order. Raises KeyError for an unknown one, CodecError."""
+    if measure == SPAN:
+        return (rows[-1].recorded_at_us - rows[0].recorded_at_us) / 1e6 if rows else 0.0
+    events = map(decode, rows)
     name, _, argument = measure.partition(":")
     if argument.isascii() and argument.isdigit():
         return MEASURES_WITH[name](events, int(argument))

@@ -66,6 +66,7 @@ class Renderer:
             {
                 "locale": locale,
                 "now_us": self._now_us,
+                "source": words.source,
                 "count": lambda value, events: Figure(value, of=events),
                 "operator": Role.operator,
                 "navigation": [(path, texts.gettext(name)) for path, name in NAVIGATION],
@@ -141,9 +142,13 @@ class Words:
         text = self.in_unit(figure.value, figure.unit, figure.currency)
         if href := figure.href():
             return Markup('<a class="n" href="{}">{}</a>').format(href, text)
-        age = "" if figure.at_us is None else ", " + self.age(figure.at_us)
-        said = self._texts.gettext("source: %s") % self._texts.gettext(figure.source) + age
+        said = self.source(figure.source, figure.at_us)
         return Markup('<span class="n" title="{}">{}</span>').format(said, text)
+
+    def source(self, name: str, at_us: int | None = None) -> str:
+        """Where a figure is from, and how old it is."""
+        age = "" if at_us is None else ", " + self.age(at_us)
+        return self._texts.gettext("source: %s") % self._texts.gettext(name) + age
 
     def when(self, time_us: int | None) -> Markup:
         if not time_us:

@@ -284,9 +284,7 @@ class SettingsFields(BaseSettings, defer_build=True):
     contacts_keep_days: Days = Field(365, description="Where receipts went, and requests to who takes money")
     deliveries_keep_days: Days = Field(400, ge=30, description="What chats were told")
     words_keep_days: Days = Field(90, description="What companies said where something failed")
-    reads_keep_days: Days = Field(
-        400, ge=90, description="Who looked at a person's data, what verifying found"
-    )
+    reads_keep_days: Days = Field(400, ge=90, description="Who looked at whose data, verifications")
 
     # Credits and the chat
     free_credits: int = Field(2, ge=0, le=1000, description="Credits a new seller is given once")

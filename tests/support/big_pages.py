@@ -30,7 +30,8 @@ MORE = (
     "/jobs?state=failed", "/jobs?state=open", "/jobs?class=timeout&model=x&style=y&age=older",
     f"/people/{ACCOUNT}?version=3", f"/search?q={JOB}", "/search?q=42", "/payments?state=expired",
     "/audit/actions?actor=login:op7", "/audit/exceptions?from=100", "/money?day=2026-01-01",
-    f"/jobs?account={ACCOUNT}", "/jobs?before=1700000000000000:x",
+    "/events?type=JobFailed&counted=model=x", "/events?counted=test=false", f"/jobs?account={ACCOUNT}",
+    "/jobs?before=1700000000000000:x",
 )  # fmt: skip
 _DELIVERIES = """
 INSERT INTO deliveries (job, kind, position, account, order_id, number, of_jobs, locale, state)

@@ -11,7 +11,6 @@ from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
 
-from events.codec import decode
 from events.envelope import Recorded
 from events.job import Failure
 from events.stream_names import account_of, account_stream, job_of
@@ -86,6 +85,10 @@ async def make_world(ledger: Ledger, owner: Connection, pool: Pool) -> World:
         await do(p.SettlePayment(payment, poor, "yookassa", f"yk-{payment}", paid, "RUB", "1", False))
     await do(c.OrderVideos(poor, "po", ("p-1", "p-2"), 3, HOSTILE, HOSTILE, "photos/p", "brief", "ru", 900))
     await do(p.RecordRefund("spent", poor, "yookassa", "yk-spent", "yr-spent", 39_000))
+    await do(p.RecordRefund("flagged", poor, "yookassa", "yk-flagged", "yr-flagged", 1_000))
+    await do(p.OrderPayment("tried", poor, "yookassa", *terms[:5], True, None, HOSTILE, "ru"))
+    await do(p.SettlePayment("tried", poor, "yookassa", "yk-tried", 39_000, "RUB", "1", True))
+    await do(p.RecordRefund("tried", poor, "yookassa", "yk-tried", "yr-tried", 20_000))
     await do(c.StartJob("p-1", 1, "w1"))
     await do(c.RecordPrompt("p-1", 1, "prompt", "openai", "ugc"))
     await do(c.IntendSubmission("p-1", 1, 1, "key-1", HOSTILE))
@@ -154,6 +157,7 @@ class Page(HTMLParser):
             tag in TAGS_APART
             or bool(CLASSES_APART & classes)
             or re.fullmatch(r"/events/\d+", href) is not None
+            or (has.get("title") or "").startswith("source: ")
         )
         if "n" in classes:
             source = re.match(r"source: (.+)", has.get("title") or "")
@@ -172,7 +176,7 @@ class Page(HTMLParser):
             self.stray.append(data.strip())
 
 
-def measured_of(log: list[Recorded], href: str) -> tuple[int, str]:
+def measured_of(log: list[Recorded], href: str) -> tuple[float, str]:
     """What the events of a figure's link come to without the product's search, and what the figure says."""
     asked = parse_qsl(urlsplit(href).query)
     single = dict(asked)
@@ -194,8 +198,22 @@ def measured_of(log: list[Recorded], href: str) -> tuple[int, str]:
         and int(single.get("since_us", 0)) <= e.recorded_at_us < int(single.get("until_us", 10**18))
         and single.get("actor", "") in ("", value_at(msgspec.json.decode(e.data), "actor"))
         and all(value_at(msgspec.json.decode(e.data), name) == value for name, _, value in wheres)
+        and all(_counted_as(log, e, *text.split("=", 1)) for name, text in asked if name == "counted")
     ]
-    return measured(single["measure"], map(decode, chosen)), single["is"]
+    return measured(single["measure"], chosen), single["is"]
+
+
+def _counted_as(log: list[Recorded], recorded: Recorded, name: str, value: str) -> bool:
+    """Whether a failure is one of this model, or credited money is a test or none."""
+    data = msgspec.json.decode(recorded.data)
+    before = [e for e in log if e.stream == recorded.stream and e.position <= recorded.position]
+    said = [(e.type, msgspec.json.decode(e.data)) for e in before]
+    if name == "test":
+        paid = {fields["provider_payment"] for type_, fields in said if type_ == "PaymentSucceeded"}
+        return data["provider_payment"] in paid and str(said[0][1]["test"]).lower() == value
+    attempt = data["submission"] if "submission" in data else data["failure"].get("attempt", 0)
+    intended = {fields["submission"]: fields["model"] for type_, fields in said if "Intended" in type_}
+    return str(intended.get(attempt, said[0][1]["model"])) == value
 
 
 def _owner(recorded: Recorded) -> str | None:

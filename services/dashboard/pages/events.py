@@ -16,8 +16,8 @@ from ledger.log.hash_chain import follows
 from ledger.log.reader import LogReader
 from projections.reports.event_text import describe_stored
 from projections.reports.journal import entries
-from services.dashboard.event_search import SHOWN, search, total
-from services.dashboard.figures import MEASURES, MEASURES_WITH, Filter
+from services.dashboard.event_search import SHOWN, search
+from services.dashboard.figures import MEASURES, MEASURES_WITH, SPAN, Filter, measured
 from services.dashboard.routes import Route
 from services.dashboard.visit import BadArgumentError, Visit
 
@@ -29,7 +29,6 @@ def filter_of(visit: Visit) -> Filter:
     types = visit.args("type")
     if unknown := set(types) - set(EVENT_TYPES):
         raise BadArgumentError("type", f"there is no event {sorted(unknown)[0]!r}")
-    where = tuple((name, value) for name, _, value in (text.partition("=") for text in visit.args("where")))
     return Filter(
         types=types,
         stream=visit.arg("stream"),
@@ -40,9 +39,14 @@ def filter_of(visit: Visit) -> Filter:
         since_us=visit.time_us_arg("since_us"),
         until_us=visit.time_us_arg("until_us"),
         position=visit.int_arg("position"),
-        where=where,
+        where=_pairs(visit, "where"),
+        counted=_pairs(visit, "counted"),
         positions=tuple(visit.integer("at", text) for text in visit.args("at")),
     )
+
+
+def _pairs(visit: Visit, name: str) -> tuple[tuple[str, str], ...]:
+    return tuple((key, value) for key, _, value in (text.partition("=") for text in visit.args(name)))
 
 
 async def events(visit: Visit) -> web.Response:
@@ -51,12 +55,12 @@ async def events(visit: Visit) -> web.Response:
     found = await search(visit.pool, wanted, visit.int_arg("before"))
     shown = [(recorded, describe_stored(recorded.type, recorded.data)) for recorded in found.events[:SHOWN]]
     try:
-        made = total(measure, found.events)
+        made = measured(measure, found.events[::-1])
     except CodecError:
         made = None
     except KeyError:
         raise BadArgumentError(
-            "measure", f"one of {', '.join((*MEASURES, *MEASURES_WITH))} is wanted"
+            "measure", f"one of {', '.join((*MEASURES, *MEASURES_WITH, SPAN))} is wanted"
         ) from None
     return await visit.render(
         "events.html", wanted=wanted, found=found, shown=shown, measure=measure, total=made,

@@ -9,13 +9,14 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+import msgspec
 from aiohttp import web
 from redis.exceptions import RedisError
 
 from ledger.sql import load_queries
 from projections.models.statistics import DAY_US, Day, day_name
 from services.dashboard.attention import Known, causes
-from services.dashboard.figures import Figure, Filter, Unit
+from services.dashboard.figures import SPAN, Figure, Filter, Unit
 from services.dashboard.routes import Route
 from services.dashboard.visit import Visit
 from services.generation.catalogue import load_catalogue
@@ -39,11 +40,15 @@ REDIS_S: Final = 1.0
 
 
 class Tile(NamedTuple):
-    """Title (msgid), figures of the days BESIDE or one, and address."""
+    """Title (msgid), figures of the days BESIDE or one, and address.
+
+    `test` money is not among them.
+    """
 
     title: str
     figures: list[Figure]
     href: str
+    test: Figure | None = None
 
 
 async def accounts_of(visit: Visit) -> tuple[list[ProviderAccount] | None, int, str | None]:
@@ -137,9 +142,6 @@ class Board(NamedTuple):
             types, since_us=begin_us, until_us=begin_us + DAY_US, position=self.position, where=where
         )
 
-    def told(self, values: Iterable[float | None], unit: Unit, of: str, money: str = "RUB") -> list[Figure]:
-        return [Figure(value, unit, source=of, at_us=self.at_us, currency=money) for value in values]
-
     def tiles(self, timed: Iterable[Any]) -> Iterable[Tile]:
         for one in _COUNTED:
             figures = []
@@ -150,32 +152,27 @@ class Board(NamedTuple):
             yield Tile(one.title, figures, one.href)
         beside = [self.history[ago] for ago in BESIDE]
         shares = [100 * d.videos / (d.videos + d.failures) if d.videos + d.failures else None for d in beside]
-        yield Tile(N_("Success"), self.told(shares, "percent", N_("videos beside failed jobs")), "/errors")
-        us = {row["day"]: row["percentiles"] or (None, None) for row in timed}
+        ended = [self.events(ago, "JobSucceeded", "JobFailed") for ago in BESIDE]
+        success = [Figure(n, "percent", one, "success") for n, one in zip(shares, ended, strict=True)]
+        yield Tile(N_("Success"), success, "/errors")
+        percentiles = {row["day"]: row["percentiles"] or (None, None) for row in timed}
         for n, title in enumerate((N_("Time to video, median"), N_("Time to video, 95th percentile"))):
-            found = [us[self.today_us - ago * DAY_US][n] for ago in BESIDE]
-            seconds = self.told(
-                (f and f / 1e6 for f in found), "seconds", N_("job_times, the newest 400 jobs of the day")
-            )
-            yield Tile(title, seconds, "/jobs?state=succeeded")
+            found = [percentiles[self.today_us - ago * DAY_US][n] for ago in BESIDE]
+            yield Tile(title, [_took(text) for text in found], "/jobs?state=succeeded")
         for currency in sorted({"RUB", *(m.currency for day in beside for m in day.money)}):
-            yield from self._money(currency, beside)
+            yield self._money(N_("Received"), currency, "received_minor", "PaymentSucceeded")
+            yield self._money(N_("Sent back"), currency, "returned_minor", "PaymentRefunded")
 
-    def _money(self, currency: str, beside: list[Day]) -> Iterable[Tile]:
-        """Received and sent back; test payments are none, and no filter of events tells them."""
-        of = [[m for m in day.money if m.currency == currency] for day in beside]
-        real = [[m for m in day if not m.test] for day in of]
-        received = [sum(m.received_minor for m in day) for day in real]
-        figures = self.told(received, "minor", N_("daily, without test payments"), currency)
-        if real == of:
-            where = (("currency", currency),)
-            events = [self.events(ago, "PaymentSucceeded", where=where) for ago in BESIDE]
-            paid = zip(received, events, strict=True)
-            figures = [Figure(n, "minor", one, "received", currency=currency) for n, one in paid]
-        yield Tile(N_("Received"), figures, "/money")
-        back = (sum(m.returned_minor for m in day) for day in real)
-        credited = self.told(back, "minor", N_("daily, of credited payments"), currency)
-        yield Tile(N_("Sent back"), credited, "/money")
+    def _money(self, title: str, currency: str, field: str, event: str) -> Tile:
+        """Money of credited payments; of test payments today's is told apart."""
+
+        def figure(ago: int, test: bool) -> Figure:
+            all_money = (m for m in self.history[ago].money if (m.currency, m.test) == (currency, test))
+            of = self.events(ago, event, where=(("currency", currency),))
+            of = msgspec.structs.replace(of, counted=(("test", str(test).lower()),))
+            return Figure(sum(getattr(m, field) for m in all_money), "minor", of, "money", currency=currency)
+
+        return Tile(title, [figure(ago, False) for ago in BESIDE], "/money", figure(0, True))
 
     def provider(self, accounts: Sequence[ProviderAccount] | None, now_us: int) -> Iterable[Tile]:
         """Balance, and how long it lasts at what the last days cost."""
@@ -189,6 +186,13 @@ class Board(NamedTuple):
         shown = Figure(balance, source="Redis", at_us=at_us)
         yield Tile(N_("Provider balance, its credits"), [shown], href)
         yield Tile(N_("The balance lasts"), [Figure(lasts, "seconds", source=of, at_us=at_us)], href)
+
+
+def _took(text: str | None) -> Figure:
+    """The time of one job, from "µs job"."""
+    us, _, job = (text or "").partition(" ")
+    of = Filter(("JobQueued", "JobSucceeded"), job=job)
+    return Figure(int(us) / 1e6 if us else None, "seconds", of, SPAN)
 
 
 def _free_bytes(folder: Path) -> int | None:

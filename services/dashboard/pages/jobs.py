@@ -12,6 +12,7 @@ from ledger.sql import load_queries
 from projections.engine.errors import NothingOfThatNameError
 from projections.models.job_status import ENDED, State
 from projections.reports.explain import Step, explain
+from services.dashboard.figures import SPAN, Figure, Filter, price_of
 from services.dashboard.pages.errors import words_of
 from services.dashboard.routes import Route
 from services.dashboard.visit import BadArgumentError, Visit
@@ -75,10 +76,25 @@ async def jobs(visit: Visit) -> web.Response:
     last = found[SHOWN - 1] if len(found) > SHOWN else rows[-1] if len(rows) == WINDOW else None
     after = f"{last['queued_at_us']}:{last['job']}" if last and wanted.state != OPEN else ""
     return await visit.render(
-        "jobs.html", wanted=wanted, jobs=found[:SHOWN], more=len(found) > SHOWN, after=after,
-        scanned=len(rows), states=STATES, classes=list(POLICIES), ages=AGES, styles=list(load_styles()),
+        "jobs.html", wanted=wanted, jobs=[_figures(row) for row in found[:SHOWN]],
+        more=len(found) > SHOWN, after=after, scanned=len(rows), states=STATES, classes=list(POLICIES),
+        ages=AGES, styles=list(load_styles()),
         models=[model.slug for model in load_catalogue().models], topics="job_status",
     )  # fmt: skip
+
+
+def _figures(row: asyncpg.Record) -> dict[str, Any]:
+    """The row with figures: price, submissions, and the time it took, None before its end."""
+
+    def of(*types: str) -> Filter:
+        return Filter(types, job=row["job"], position=row["position"])
+
+    took, ended_us = None, row["ended_at_us"]
+    if ended_us is not None:
+        span = of("JobQueued", "JobSucceeded", "JobFailed")
+        took = Figure((ended_us - row["queued_at_us"]) / 1e6, "seconds", span, SPAN)
+    submissions = Figure(row["submissions"], of=of("SubmissionIntended"))
+    return dict(row) | {"price": price_of(row), "submissions": submissions, "took": took}
 
 
 def _place(visit: Visit) -> tuple[int, str]:
@@ -103,7 +119,7 @@ async def job(visit: Visit) -> web.Response:
     account = "" if row is None else row["account"]
     words = await words_of(visit, (step.ref for step in steps), account)
     return await visit.render(
-        "job.html", name=name, account=account, row=row, steps=steps, words=words,
+        "job.html", name=name, account=account, row=row and _figures(row), steps=steps, words=words,
         unknown=unknown(steps, row), ended=row is not None and row["state"] in ENDED,
         topics="job_status notifier",
     )  # fmt: skip

@@ -16,7 +16,7 @@ from projections.reports.balance_as_of import Row, balance_of, fold_account
 from projections.reports.log_position import AsOf, LogPosition, locate
 from projections.reports.statement import BEGINNING, Movement, Statement, statement_of
 from services.dashboard.event_search import query
-from services.dashboard.figures import Figure, Filter
+from services.dashboard.figures import Figure, Filter, price_of
 from services.dashboard.routes import Role, Route
 from services.dashboard.visit import Visit
 from services.platform.catalogues import N_
@@ -132,7 +132,7 @@ async def person(visit: Visit) -> web.Response:
         opened_us=ends[0]["recorded_at_us"],
         newest=ends[-1]["version"],
         account=await account_at(visit, name, at, ends[-1]["version"]),
-        jobs=[dict(row) | {"price": _price(row)} for row in jobs],
+        jobs=[dict(row) | {"price": price_of(row)} for row in jobs],
         payments=[payment_row(row) for row in payments],
         messages=await visit.pool.fetch(query("messages_of"), about, SHOWN),
         movements=MOVEMENTS,
@@ -196,10 +196,6 @@ def _lines(made: Statement, of: Filter) -> list[Line]:
                 after = Figure(balance, "credits", of=until, measure="effect")
         lines.append(Line(movement, amount, after))
     return lines
-
-
-def _price(row: Any) -> Figure:
-    return Figure(row["price"], "credits", of=Filter(types=("JobQueued",), job=row["job"]), measure="price")
 
 
 def payment_row(row: Any) -> dict[str, Any]:
