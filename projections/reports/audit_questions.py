@@ -41,8 +41,16 @@ async def exceptions(
 
     Of the `newest` grants and revocations; None: of all.
     """
+    asked = await exceptions_query(reader, above, start, end, limit, newest)
+    return [*map(dict, await reader.fetch(*asked))]
+
+
+async def exceptions_query(
+    reader: Reader, above: int, start: AsOf | None, end: AsOf, limit: int, newest: int | None = None
+) -> tuple[Any, ...]:
+    """Statement of `exceptions` and its arguments, for who reads the rows one by one."""
     positions, _ = await _bounds(reader, start, end)
-    return [*map(dict, await reader.fetch(query("exceptions"), above, *positions, limit, newest))]
+    return query("exceptions"), above, *positions, limit, newest
 
 
 async def logins(reader: Reader) -> Rows:

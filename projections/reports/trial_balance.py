@@ -1,5 +1,7 @@
 """Trial balance of the whole system at any moment (`audit.books`)."""
 
+from typing import Any
+
 import msgspec
 
 from events.codec import EVENT_TYPES
@@ -34,10 +36,17 @@ class TrialBalance(msgspec.Struct, frozen=True):
 
 async def trial_balance(reader: Reader, point: AsOf = NOW, *, by_account: bool = False) -> TrialBalance:
     """Trial balance at a point, users in one line unless `by_account`. Raises UnknownEventTypeError."""
+    at, asked = await trial_balance_query(reader, point, by_account=by_account)
+    return TrialBalance(at, tuple(BookLine(*row) for row in await reader.fetch(*asked)))
+
+
+async def trial_balance_query(
+    reader: Reader, point: AsOf, *, by_account: bool
+) -> tuple[LogPosition, tuple[Any, ...]]:
+    """Moment, statement and its arguments, for who reads line by line. Raises UnknownEventTypeError."""
     at = await locate(reader, point)
     unknown = await reader.fetchrow(query("unknown_types"), at.position, list(EVENT_TYPES))
     if unknown is not None:
         raise UnknownEventTypeError(unknown["type"], unknown["position"])
     name = "trial_balance_accounts" if by_account else "trial_balance"
-    rows = await reader.fetch(query(name), at.position, at.time_us)
-    return TrialBalance(at, tuple(BookLine(*row) for row in rows))
+    return at, (query(name), at.position, at.time_us)

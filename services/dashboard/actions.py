@@ -131,8 +131,12 @@ async def group(what: str, visit: Visit, given: Given) -> Plan:
 
 
 async def change_model(what: str, visit: Visit, given: Given) -> Plan:
-    before, open_jobs = await plan_model_change(visit.pool, given["name"])
-    facts = {N_("Model"): before.model, N_("State"): before.state, N_("Open jobs"): open_jobs}
+    before, open_jobs = await plan_model_change(visit.pool, given["name"], TARGETS_MAX)
+    facts = {
+        N_("Model"): before.model,
+        N_("State"): before.state,
+        N_("Open jobs, of the 500 due first"): open_jobs,
+    }
     return Plan(facts, operation(visit, what, (before.model,)))
 
 

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from events.codec import decode
 from events.envelope import Recorded
-from events.stream_names import account_stream, job_stream, payment_stream
+from events.stream_names import job_stream, payment_stream
 from ledger.postgres import Reader
 from ledger.sql import load_queries
 from projections.models.statistics import DAILY, ERROR_STATS, spread_day, spread_failure
@@ -68,12 +68,12 @@ async def _search(reader: Reader, wanted: Filter, before: int | None) -> Found:
     last = min(row["last"], head if wanted.position is None else wanted.position)
     top = last if before is None else min(last, before)
     types, most = list(wanted.types) or None, WINDOW
-    streams = await _streams(reader, wanted)
+    streams = _streams(wanted)
     if wanted.positions:
         within = [position for position in wanted.positions if first <= position <= top]
         rows = await reader.fetch(reports_query("events_at"), within, list(wanted.types))
         rows.sort(key=lambda row: -row["position"])
-    elif streams is not None:
+    elif streams:
         rows = await reader.fetch(query("events_of_streams"), streams, first, top, types, WINDOW)
     elif wanted.actor:
         sql = query("events_of_actor").format(acted=ACTED)
@@ -89,18 +89,12 @@ async def _search(reader: Reader, wanted: Filter, before: int | None) -> Found:
     return Found(_keep(rows, wanted), more, first, last, head)
 
 
-async def _streams(reader: Reader, wanted: Filter) -> list[str] | None:
-    """Streams that the filter names; None when it names none."""
+def _streams(wanted: Filter) -> list[str]:
+    """Streams that the filter names."""
     if wanted.stream:
         return [wanted.stream]
     kinds = ((job_stream, wanted.job), (payment_stream, wanted.payment))
-    named = [stream_of(name) for stream_of, name in kinds if name]
-    if not wanted.account:
-        return named or None
-    if named:
-        return [*named, account_stream(wanted.account)]
-    rows = await reader.fetch(reports_query("journal_account"), account_stream(wanted.account))
-    return [row["stream"] for row in rows]
+    return [stream_of(name) for stream_of, name in kinds if name]
 
 
 def _keep(rows: "list[asyncpg.Record]", wanted: Filter) -> tuple[Recorded, ...]:

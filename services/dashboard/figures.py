@@ -40,7 +40,6 @@ class Filter(msgspec.Struct, frozen=True):
 
     types: tuple[str, ...] = ()
     stream: str = ""
-    account: str = ""
     job: str = ""
     payment: str = ""
     actor: str = ""
@@ -55,7 +54,7 @@ class Filter(msgspec.Struct, frozen=True):
         """As arguments of `/events`."""
         plain = [
             (name, str(value))
-            for name in ("stream", "account", "job", "payment", "actor", "since_us", "until_us", "position")
+            for name in ("stream", "job", "payment", "actor", "since_us", "until_us", "position")
             if (value := getattr(self, name)) not in ("", None)
         ]
         return [

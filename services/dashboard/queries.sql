@@ -37,10 +37,11 @@ FROM (SELECT coalesce((SELECT position FROM events ORDER BY position DESC LIMIT 
 -- name: attention
 -- What may hold people back, as the database has it; counts end at 500. $1 classes of failure that park a job
 SELECT t.now_us,
-       (SELECT count(*) FROM (SELECT FROM open_jobs WHERE deadline_at_us < t.now_us - 120000000 LIMIT 500) AS o) AS overdue,
+       (SELECT count(*) FROM (SELECT FROM open_jobs WHERE deadline_at_us < t.now_us - 120000000 ORDER BY deadline_at_us LIMIT 500) AS o) AS overdue,
        (SELECT min(deadline_at_us) FROM open_jobs) AS deadline_at_us,
-       (SELECT count(*) FROM (SELECT FROM job_status WHERE state = 'failed' AND requeued_as = '' AND NOT dropped AND NOT gifted
-                                AND failure_class = ANY ($1::text[]) LIMIT 500) AS d) AS dead_letters,
+       (SELECT count(*) FROM (SELECT FROM unnest($1::text[]) AS class CROSS JOIN LATERAL (
+            SELECT FROM job_status WHERE state = 'failed' AND requeued_as = '' AND NOT dropped AND failure_class = class AND NOT gifted
+            ORDER BY ended_at_us LIMIT 500) AS of LIMIT 500) AS d) AS dead_letters,
        (extract(epoch FROM v.ended_at) * 1000000)::bigint AS verified_at_us, v.position AS verified, v.problems::text AS problems,
        (SELECT (extract(epoch FROM min(moved_at)) * 1000000)::bigint FROM operations WHERE ended_at IS NULL) AS stuck_at_us,
        EXISTS (SELECT FROM checkpoints) AS signed,

@@ -43,11 +43,16 @@ def _row(slug: str, known: dict[str, Circuit], catalogue: Catalogue, now_us: int
     }
 
 
-async def plan_model_change(pool: "Pool", model: str) -> tuple[Circuit, int]:
-    """The model's state, and its number of unfinished jobs. Raises NothingOfThatNameError."""
+async def plan_model_change(pool: "Pool", model: str, jobs_max: int | None = None) -> tuple[Circuit, int]:
+    """The model's state, and its number of unfinished jobs. Raises NothingOfThatNameError.
+
+    At most `jobs_max` unfinished jobs are looked at, those due first.
+    """
     _, known = await CircuitBook(pool).read()
     require_known(model, known)
-    return known.get(model) or Circuit(model), await pool.fetchval(query("open_jobs_of_model"), model)
+    return known.get(model) or Circuit(model), await pool.fetchval(
+        query("open_jobs_of_model"), model, jobs_max
+    )
 
 
 def require_known(model: str, known: dict[str, Circuit]) -> None:

@@ -40,8 +40,9 @@ ORDER BY queued_at_us DESC, job LIMIT $5
 SELECT * FROM job_status WHERE job = ANY ($1::text[])
 
 -- name: open_jobs_of_model
--- How many unfinished jobs were ordered from a model. $1 model
-SELECT count(*) FROM open_jobs JOIN events queued USING (position) WHERE queued.data ->> 'model' = $1
+-- How many unfinished jobs were ordered from a model. $1 model, $2 of so many jobs that are due first, or NULL: of all
+SELECT count(*) FROM (SELECT position FROM open_jobs ORDER BY deadline_at_us LIMIT $2) AS o
+CROSS JOIN LATERAL (SELECT data FROM events WHERE position = o.position OFFSET 0) AS queued WHERE queued.data ->> 'model' = $1
 
 -- name: receipt_of
 -- $1 key

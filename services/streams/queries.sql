@@ -3,11 +3,14 @@
 SELECT position, recorded_at_us, hash, stream, type FROM events WHERE position = ANY ($1::bigint[])
 
 -- name: head
--- The log's end, the database's time, how many jobs are unfinished and the position of the oldest of them.
+-- The log's end, the database's time, and of the unfinished jobs that are due first: how many, the oldest, and the newest up to
+-- a position. $1 that position, $2 at most so many jobs or NULL: of all
 SELECT coalesce(h.position, 0) AS position, coalesce(h.hash, decode(repeat('00', 32), 'hex')) AS hash,
        (extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS now_us,
-       (SELECT count(*) FROM open_jobs) AS open_jobs, (SELECT min(o.position) FROM open_jobs o) AS oldest
-FROM (SELECT) AS one LEFT JOIN (SELECT e.position, e.hash FROM events e ORDER BY e.position DESC LIMIT 1) h ON true
+       j.open_jobs, j.oldest, coalesce(j.newest, 0) AS newest
+FROM (SELECT count(*) AS open_jobs, min(position) AS oldest, max(position) FILTER (WHERE position <= $1) AS newest
+      FROM (SELECT position FROM open_jobs ORDER BY deadline_at_us LIMIT $2) AS due) AS j
+LEFT JOIN (SELECT e.position, e.hash FROM events e ORDER BY e.position DESC LIMIT 1) h ON true
 
 -- name: readers
 -- Every in-order consumer: its place, whether the log holds it, when it moved last, and when what follows was

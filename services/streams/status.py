@@ -28,7 +28,6 @@ from services.streams.entries import (
     position_of,
 )
 
-publishing_query = load_queries("services.streams.publisher")
 query = load_queries("services.streams")
 
 
@@ -215,11 +214,13 @@ class Event(msgspec.Struct, frozen=True):
     type: str
 
 
-async def stream_status(redis: Redis | None, pool: Pool, *, lease_s: float) -> Status:
+async def stream_status(
+    redis: Redis | None, pool: Pool, *, lease_s: float, jobs_max: int | None = None
+) -> Status:
     """Inspect everything, Redis first: the log must hold what it holds.
 
     What Postgres alone can tell, when Redis does not answer in time or is None. `lease_s` is the workers'
-    setting.
+    setting. At most `jobs_max` unfinished jobs are looked at, those due first.
     """
     found, reason = None, "REDIS_URL is not set" if redis is None else None
     try:
@@ -233,13 +234,12 @@ async def stream_status(redis: Redis | None, pool: Pool, *, lease_s: float) -> S
         pool.acquire() as connection,
         connection.transaction(isolation="repeatable_read", readonly=True),  # all as of one moment
     ):
-        head = await connection.fetchrow(query("head"))
+        published = position_of(found.streams[0].last) or 0 if found else 0
+        head = await connection.fetchrow(query("head"), published, jobs_max)
         assert head is not None
         cursors = await connection.fetch(query("readers"))
         wanted = [head["oldest"] or 0, *(_positions(found) if found else [])]
         rows = await connection.fetch(query("events_at"), wanted)
-        published = position_of(found.streams[0].last) or 0 if found else 0
-        newest = await connection.fetchval(publishing_query("newest_open_job"), published)
     events = {row["position"]: Event(*list(row.values())[1:]) for row in rows}
     now_us, end = head["now_us"], head["position"]
 
@@ -252,7 +252,7 @@ async def stream_status(redis: Redis | None, pool: Pool, *, lease_s: float) -> S
     consumers: list[ConsumerLine] = []
     if found is not None:
         ledger, jobs = found.streams
-        lines = [_stream(ledger, end, events, 0), _stream(jobs, published, events, newest)]
+        lines = [_stream(ledger, end, events, 0), _stream(jobs, published, events, head["newest"])]
         relay = ReaderLine(RELAY, published, max(end - published, 0), age_s(published + 1) or 0.0)
         readers = [relay, *readers, *(_group(group, found, age_s) for group in found.groups)]
         consumers = found.consumers

@@ -24,7 +24,7 @@ STREAMS = {"/live", "/downloads/{what}"}
 NOT_THERE = {"/payments/{payment}", "/audit/notes/{size}", "/events/{position}/proof"}
 """Pages of what such a log has none of."""
 MORE = (
-    "/events?type=JobFailed", f"/events?account={ACCOUNT}", f"/events?job={JOB}", "/events?actor=x",
+    "/events?type=JobFailed", f"/events?stream=account-{ACCOUNT}", f"/events?job={JOB}", "/events?actor=x",
     "/events?type=CreditsGranted", "/events?type=CreditsGranted&type=VideoGifted",
     "/events?actor=login:neurocards_operator", "/errors?hours=72", "/errors?hours=72&count=submissions",
     "/jobs?state=failed", "/jobs?state=open", "/jobs?class=timeout&model=x&style=y&age=older",

@@ -13,7 +13,6 @@ import msgspec
 
 from events.envelope import Recorded
 from events.job import Failure
-from events.stream_names import account_of, account_stream, job_of
 from ledger import commands as c
 from ledger.log.ledger import Ledger
 from ledger.log.reader import LogReader
@@ -185,9 +184,6 @@ def measured_of(log: list[Recorded], href: str) -> tuple[float, str]:
     among = {int(value) for name, value in asked if name == "at"}
     streams = {single["stream"]} if "stream" in single else set()
     streams |= {f"{kind}-{single[kind]}" for kind in ("job", "payment") if kind in single}
-    if "account" in single:
-        own = account_stream(single["account"])
-        streams |= {e.stream for e in log if e.version == 1 and _owner(e) == single["account"]} | {own}
     chosen = [
         e
         for e in log
@@ -214,12 +210,6 @@ def _counted_as(log: list[Recorded], recorded: Recorded, name: str, value: str) 
     attempt = data["submission"] if "submission" in data else data["failure"].get("attempt", 0)
     intended = {fields["submission"]: fields["model"] for type_, fields in said if "Intended" in type_}
     return str(intended.get(attempt, said[0][1]["model"])) == value
-
-
-def _owner(recorded: Recorded) -> str | None:
-    if job_of(recorded.stream) or recorded.stream.startswith("payment-"):
-        return value_at(msgspec.json.decode(recorded.data), "account")
-    return account_of(recorded.stream)
 
 
 def texts_of(html: str) -> Iterator[str]:

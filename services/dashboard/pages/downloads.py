@@ -6,11 +6,12 @@ hash there, and the file's SHA-256.
 
 import csv
 import io
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from hashlib import sha256
 from typing import Any, Final, NamedTuple
 from zipfile import ZIP_DEFLATED, ZipFile
 
+import asyncpg
 import msgspec
 from aiohttp import web
 
@@ -22,7 +23,7 @@ from projections.models.payments import Payment
 from projections.reports import audit_questions
 from projections.reports.log_position import AsOf, LogPosition, locate
 from projections.reports.statement import statement
-from projections.reports.trial_balance import trial_balance
+from projections.reports.trial_balance import BookLine, trial_balance_query
 from services.dashboard.event_search import query, search
 from services.dashboard.pages.audit import ABOVE, period
 from services.dashboard.pages.events import filter_of
@@ -34,8 +35,9 @@ ROWS_AT_ONCE: Final = 500
 FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "'")
 """What a spreadsheet would execute at the beginning of a cell; it gets an apostrophe before it."""
 EXCEPTIONS_MAX: Final = 1_000_000
+EXCEPTION_COLUMNS: Final = ("kind", "position", "at_us", "account", "amount", "unit", "of", "words")
 
-Row = Mapping[str, Any]
+Row = Mapping[str, Any] | asyncpg.Record
 
 
 class Manifest(msgspec.Struct, frozen=True):
@@ -53,11 +55,11 @@ class Manifest(msgspec.Struct, frozen=True):
 
 
 class Content(NamedTuple):
-    """Rows with the same columns, as of a moment."""
+    """Rows with the same columns, as of a moment; `rows` are some at a time, or none so far."""
 
     columns: tuple[str, ...]
     at: LogPosition
-    rows: AsyncIterator[Row]
+    rows: AsyncIterator[Sequence[Row]]
 
 
 async def _events(visit: Visit) -> Content:
@@ -65,12 +67,11 @@ async def _events(visit: Visit) -> Content:
     wanted = filter_of(visit)
     at = await locate(visit.pool, AsOf(position=wanted.position) if wanted.position is not None else AsOf())
 
-    async def rows() -> AsyncIterator[Row]:
+    async def rows() -> AsyncIterator[Sequence[Row]]:
         before: int | None = at.position
         while before is not None:
             found = await search(visit.pool, wanted, before)
-            for recorded in found.events:
-                yield _event(recorded)
+            yield [_event(recorded) for recorded in found.events]
             before = found.next_position
 
     return Content(Recorded.__struct_fields__, at, rows())
@@ -91,7 +92,13 @@ async def _statement(visit: Visit) -> Content:
         | {"money": movement.money}
         for movement, balance in made.movements
     ]
-    return _listed(rows, made.end, ("type", "at_us", "amount", "balance"))
+    columns = tuple(dict.fromkeys(("type", "at_us", "amount", "balance", *(rows[0] if rows else ()))))
+
+    async def pieces() -> AsyncIterator[Sequence[Row]]:
+        for n in range(0, len(rows), ROWS_AT_ONCE):
+            yield rows[n : n + ROWS_AT_ONCE]
+
+    return Content(columns, made.end, pieces())
 
 
 async def _payments(visit: Visit) -> Content:
@@ -99,33 +106,28 @@ async def _payments(visit: Visit) -> Content:
     state, provider = visit.arg("state") or None, visit.arg("provider") or None
     columns = tuple(name for name in Payment.__struct_fields__ if name not in ("received", "intents"))
     position = await visit.pool.fetchval(query("cursor_of"), "payments")
-
-    async def rows() -> AsyncIterator[Row]:
-        async with snapshot(visit.pool) as connection:
-            async for row in connection.cursor(query("payments_all"), state, provider, prefetch=ROWS_AT_ONCE):
-                yield {name: row[name] for name in columns}
-
-    return Content(columns, await locate(visit.pool, AsOf(position=position)), rows())
+    at = await locate(visit.pool, AsOf(position=position))
+    return Content(columns, at, _streamed(visit, query("payments_all"), state, provider))
 
 
 async def _exceptions(visit: Visit) -> Content:
     start, end = period(visit)
     above = visit.int_arg("above", ABOVE) or ABOVE
-    rows = await audit_questions.exceptions(visit.pool, above, start, end, EXCEPTIONS_MAX)
-    return _listed(rows, await locate(visit.pool, end), ("kind", "position"))
+    asked = await audit_questions.exceptions_query(visit.pool, above, start, end, EXCEPTIONS_MAX)
+    return Content(EXCEPTION_COLUMNS, await locate(visit.pool, end), _streamed(visit, *asked))
 
 
 async def _trial_balance(visit: Visit) -> Content:
-    made = await trial_balance(visit.pool, visit.moment("at"), by_account=True)
-    return _listed([msgspec.structs.asdict(line) for line in made.lines], made.moment, ("account",))
+    at, asked = await trial_balance_query(visit.pool, visit.moment("at"), by_account=True)
+    return Content(BookLine.__struct_fields__, at, _streamed(visit, *asked))
 
 
-def _listed(rows: list[dict[str, Any]], at: LogPosition, columns: tuple[str, ...]) -> Content:
-    async def each() -> AsyncIterator[Row]:
-        for row in rows:
-            yield row
-
-    return Content(tuple(dict.fromkeys((*columns, *(rows[0] if rows else ())))), at, each())
+async def _streamed(visit: Visit, sql: str, *arguments: Any) -> AsyncIterator[Sequence[Row]]:
+    """Rows of a statement, in one snapshot."""
+    async with snapshot(visit.pool) as connection:
+        cursor = await connection.cursor(sql, *arguments)
+        while rows := await cursor.fetch(ROWS_AT_ONCE):
+            yield rows
 
 
 CONTENTS: Final[dict[str, Callable[[Visit], Awaitable[Content]]]] = {
@@ -155,6 +157,8 @@ async def download(visit: Visit) -> web.StreamResponse:
     with ZipFile(out, "w", ZIP_DEFLATED) as archive:
         with archive.open(name, "w", force_zip64=True) as file:
             async for lines, number in _written(content, form):
+                if visit.request.transport is None:  # nothing may have been written for long
+                    raise ConnectionResetError("whoever asked has left")
                 count, size = count + number, size + len(lines)
                 hashed.update(lines)
                 file.write(lines)
@@ -173,18 +177,13 @@ async def download(visit: Visit) -> web.StreamResponse:
 
 async def _written(content: Content, form: str) -> AsyncIterator[tuple[bytes, int]]:
     """Text of some rows at a time, and how many they are."""
-    rows: list[Row] = []
     if form == "csv":
         yield _csv([content.columns]), 0
-    async for row in content.rows:
-        rows.append(row)
-        if len(rows) == ROWS_AT_ONCE:
-            yield _lines(content.columns, rows, form), len(rows)
-            rows = []
-    yield _lines(content.columns, rows, form), len(rows)
+    async for rows in content.rows:
+        yield _lines(content.columns, rows, form), len(rows)
 
 
-def _lines(columns: tuple[str, ...], rows: list[Row], form: str) -> bytes:
+def _lines(columns: tuple[str, ...], rows: Sequence[Row], form: str) -> bytes:
     if form == "csv":
         return _csv([[_cell(row.get(name)) for name in columns] for row in rows])
     return b"".join(msgspec.json.encode({name: row.get(name) for name in columns}) + b"\n" for row in rows)

@@ -32,7 +32,6 @@ def filter_of(visit: Visit) -> Filter:
     return Filter(
         types=types,
         stream=visit.arg("stream"),
-        account=visit.arg("account"),
         job=visit.arg("job"),
         payment=visit.arg("payment"),
         actor=visit.arg("actor"),

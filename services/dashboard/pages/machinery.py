@@ -19,6 +19,8 @@ from services.streams.status import stream_status
 query = load_queries("services.dashboard")
 
 BACKUPS: Final = 10
+OPEN_MAX: Final = 500
+"""Unfinished jobs that are looked at."""
 
 
 class Backup(msgspec.Struct, frozen=True):
@@ -33,7 +35,9 @@ class Backup(msgspec.Struct, frozen=True):
 
 async def machinery(visit: Visit) -> web.Response:
     settings = visit.context.settings
-    seen = await stream_status(visit.context.redis, visit.pool, lease_s=settings.lease_seconds)
+    seen = await stream_status(
+        visit.context.redis, visit.pool, lease_s=settings.lease_seconds, jobs_max=OPEN_MAX
+    )
     accounts, waiting, _ = (None, 0, None) if seen.redis else await accounts_of(visit)
     async with visit.pool.acquire() as reader, reader.transaction(isolation="repeatable_read", readonly=True):
         row = await reader.fetchrow(query("attention"), PARKED)
@@ -42,7 +46,7 @@ async def machinery(visit: Visit) -> web.Response:
     folder = settings.backup_dir or settings.data_dir / "backups"
     backups, checked = await asyncio.to_thread(_backups, folder.expanduser())
     return await visit.render(
-        "machinery.html", seen=seen, versions=versions, row=row, models_read=PROJECTIONS,
+        "machinery.html", seen=seen, versions=versions, row=row, models_read=PROJECTIONS, open_max=OPEN_MAX,
         shown={version["name"]: version for version in versions if version["active"]},
         problems=msgspec.json.decode(row["problems"] or "{}"), accounts=accounts, waiting=waiting,
         rates=ProviderRates(), creations=settings.kie_creations_per_10_s, models=await model_rows(visit.pool),

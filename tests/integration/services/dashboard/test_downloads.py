@@ -1,5 +1,6 @@
 """Downloads: what is in the ZIP is what the manifest says, and a proof holds without us."""
 
+import asyncio
 import csv
 import io
 import json
@@ -7,6 +8,7 @@ from hashlib import sha256
 from zipfile import ZipFile
 
 import pytest
+from structlog.testing import capture_logs
 
 from events.codec import decode
 from ledger import commands as c
@@ -18,11 +20,13 @@ from ledger.postgres import Connection, Pool
 from projections.reports.log_position import AsOf
 from projections.reports.statement import statement
 from services.dashboard import event_search
+from services.dashboard.pages import downloads
 from services.platform.settings import Settings
 from tests.support.dashboard import Client, open_pages, page
 from tests.support.dashboard_world import make_world
 from tests.support.notes import KEY
 from tests.support.traffic import Traffic
+from tests.support.waiting import eventually
 
 
 async def unzipped(client: Client, address: str) -> tuple[bytes, dict[str, object]]:
@@ -106,3 +110,23 @@ async def test_a_proof_from_an_events_page_holds_without_us(
         assert "under no checkpoint yet" in await page(client, f"/events/{int(world.note) + 1}/proof", 404)
         await page(client, "/events/x/proof", 400)
         await page(client, "/audit/notes/5", 404)
+
+
+async def test_a_download_that_finds_nothing_ends_when_its_client_has_left(
+    pool: Pool, ledger: Ledger, settings: Settings, traffic: Traffic, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await traffic.open_accounts(1)
+    looked = asyncio.Event()
+
+    async def search(*_: object) -> event_search.Found:
+        looked.set()
+        await asyncio.sleep(0)
+        return event_search.Found((), 1, 1, 1, 1)  # for ever nothing, and more to look through
+
+    monkeypatch.setattr(downloads, "search", search)
+    async with open_pages(pool, ledger, settings) as client:
+        with capture_logs() as logs:
+            response = await client.get("/downloads/events?form=csv&type=JobFailed")
+            await looked.wait()
+            response.close()
+            await eventually(lambda: [log for log in logs if log["event"] == "request_answered"])

@@ -1,5 +1,6 @@
 """The events page: filters, bounded searches, the measure that a figure links to, and one event's hash."""
 
+from events.stream_names import account_stream
 from ledger.log.ledger import Ledger
 from ledger.postgres import Pool
 from services.dashboard.figures import Figure, Filter
@@ -13,7 +14,10 @@ async def test_a_figures_link_sums_its_events(
 ) -> None:
     await traffic.open_accounts(1, credits=30)
     figure = Figure(
-        30, "credits", of=Filter(types=("CreditsGranted",), account=traffic.accounts[0]), measure="effect"
+        30,
+        "credits",
+        of=Filter(types=("CreditsGranted",), stream=account_stream(traffic.accounts[0])),
+        measure="effect",
     )
     wrong = Figure(31, "credits", of=figure.of, measure="effect")
     async with open_pages(pool, ledger, settings) as client:
