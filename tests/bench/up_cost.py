@@ -28,9 +28,11 @@ _RESTARTED = ("relay", "monitor", "projector", "notifier", "web", "worker", "mai
 
 
 def cpu_s(pid: int) -> float:
-    """User and system time of a process and of its children that have ended."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return sum(int(field) for field in fields[11:15]) / _TICKS_HZ
+    """User and system time of a process and of its children that have ended; 0 for one that has just ended."""
+    with contextlib.suppress(OSError):
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return sum(int(field) for field in fields[11:15]) / _TICKS_HZ
+    return 0.0
 
 
 def pss_mb(pid: int) -> float:
@@ -44,8 +46,10 @@ def pss_mb(pid: int) -> float:
 
 def tree(pid: int) -> list[int]:
     """The process and all below it."""
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return [pid, *(below for child in children for below in tree(int(child)))]
+    with contextlib.suppress(OSError):
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        return [pid, *(below for child in children for below in tree(int(child)))]
+    return []
 
 
 class Run:
