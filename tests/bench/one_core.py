@@ -2,8 +2,8 @@
 
     python -m tests.bench.one_core [SELLERS]
 
-Everything but the sandbox, which stands for the companies, is pinned to the first core. Prints one JSON object;
-memory is Pss, looked at each second.
+Everything but the sandbox, which stands for the companies, is pinned to the first core. Prints one JSON
+object; memory is Pss, looked at each second.
 """
 
 import asyncio

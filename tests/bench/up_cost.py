@@ -28,7 +28,7 @@ _RESTARTED = ("relay", "monitor", "projector", "notifier", "web", "worker", "mai
 
 
 def cpu_s(pid: int) -> float:
-    """User and system time of a process and of its children that have ended; 0 for one that has just ended."""
+    """User and system time of a process and of its ended children; 0 for one that has just ended."""
     with contextlib.suppress(OSError):
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         return sum(int(field) for field in fields[11:15]) / _TICKS_HZ
