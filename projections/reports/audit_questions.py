@@ -48,7 +48,7 @@ async def exceptions(
 async def exceptions_query(
     reader: Reader, above: int, start: AsOf | None, end: AsOf, limit: int, newest: int | None = None
 ) -> tuple[Any, ...]:
-    """Statement of `exceptions` and its arguments, for who reads the rows one by one."""
+    """Statement of `exceptions` and its arguments."""
     positions, _ = await _bounds(reader, start, end)
     return query("exceptions"), above, *positions, limit, newest
 

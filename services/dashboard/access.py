@@ -5,6 +5,7 @@ was left.
 """
 
 import asyncio
+import errno
 import time
 from typing import Final
 
@@ -136,6 +137,8 @@ async def _answer(request: web.Request, context: Context, error: Exception) -> w
             if error.status < web.HTTPBadRequest.status_code or "HX-Redirect" in error.headers:
                 raise error
             return await _as_page(request, context, error.status, error.text or error.reason)
+        case OSError(errno=errno.ENAMETOOLONG):  # a file of that name
+            return await _as_page(request, context, 404, "")
         case NotInLogError():
             return await _as_page(request, context, 404, str(error))
     if isinstance(error, TRANSIENT):

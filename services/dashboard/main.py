@@ -24,6 +24,8 @@ from services.platform.settings import Settings
 
 BODY_BYTES_MAX: Final = 64 * 1024
 CONNECTIONS_MAX: Final = 256
+PEER_CONNECTIONS_MAX: Final = 64
+"""Of one address, unless it is a proxy's: half a form keeps a connection for some seconds."""
 
 
 async def serve(settings: Settings) -> None:
@@ -36,7 +38,7 @@ async def serve(settings: Settings) -> None:
             redis = await stack.enter_async_context(command_client(settings, max_connections=4))
         sessions = Sessions(settings, pool, Users(writing))
         context = Context(settings, pool, ledger, redis, Renderer(), ROUTES, sessions)
-        runner = LimitedRunner(build_app(context), most=CONNECTIONS_MAX)
+        runner = build_runner(build_app(context), proxied=bool(settings.dashboard_trusted_proxy))
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
         where = (settings.dashboard_host, settings.dashboard_port)
@@ -47,6 +49,10 @@ async def serve(settings: Settings) -> None:
         runtime.announce(dashboard_url=address_of(runner))
         runtime.ready()
         await runtime.wait()
+
+
+def build_runner(app: web.Application, *, proxied: bool) -> LimitedRunner:
+    return LimitedRunner(app, most=CONNECTIONS_MAX, per_peer=0 if proxied else PEER_CONNECTIONS_MAX)
 
 
 def build_app(context: Context, authenticate: Authenticate | None = None) -> web.Application:

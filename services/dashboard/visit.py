@@ -124,8 +124,12 @@ class Visit:
     async def form(self) -> Mapping[str, Any]:
         """The form that was sent. Raises BadArgumentError, and HTTPRequestTimeout for half of one.
 
+        One that is packed is refused (HTTPUnsupportedMediaType): no browser does that.
+
         Who sends it byte by byte takes up a connection, and needs no session for that.
         """
+        if self.request.headers.get("Content-Encoding", "identity") != "identity":
+            raise web.HTTPUnsupportedMediaType(text="send the form as it is, not packed")
         try:
             async with asyncio.timeout(FORM_S):
                 return await self.request.post()

@@ -290,7 +290,7 @@ class SettingsFields(BaseSettings, defer_build=True):
     free_credits: int = Field(2, ge=0, le=1000, description="Credits a new seller is given once")
     welcome_cap_per_day: int = Field(0, ge=0, description="Such gifts in credits a day (UTC); 0: no cap")
     cost_cap_per_day: int = Field(0, ge=0, description="KIE credits that a day (UTC) may cost; 0: no cap")
-    approval_credits_min: int = Field(0, ge=0, description="A user's credits of a day alone; 0: no limit")
+    approval_credits_min: int = Field(1000, ge=0, description="Credits a user moves alone a day; 0: any")
     referral_after: Literal["purchase", "video"] = Field(
         "purchase", description="purchase, video: what of an invited friend brings both sides their bonus"
     )

@@ -14,6 +14,7 @@ from projections.reports import audit_questions
 from projections.reports.event_text import describe_stored
 from projections.reports.journal import ACTED
 from projections.reports.log_position import NOW, AsOf
+from services.dashboard.actions import names_of
 from services.dashboard.event_search import query
 from services.dashboard.figures import Figure, Filter
 from services.dashboard.routes import Route
@@ -89,7 +90,8 @@ async def actions(visit: Visit) -> web.Response:
             | {"of": row["stream"], "words": describe_stored(row["type"], row["data"])}
             for row in found
         ]
-    return await visit.render("actions.html", actor=actor, rows=rows)
+    names = await names_of(visit, {actor, *(row.get("actor") or "" for row in rows)})
+    return await visit.render("actions.html", actor=actor, rows=rows, names=names)
 
 
 async def exceptions(visit: Visit) -> web.Response:

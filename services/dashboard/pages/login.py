@@ -6,6 +6,7 @@ import time
 import segno
 from aiohttp import web
 
+from events.stream_names import account_stream
 from services.dashboard.metrics import LOGINS
 from services.dashboard.routes import Role, Route
 from services.dashboard.users import PASSWORD_CHARACTERS_MIN, Invited, query, step_of
@@ -97,7 +98,10 @@ async def choose_language(visit: Visit) -> web.Response:
 
 
 async def ask_reason(visit: Visit) -> web.Response:
-    return await visit.render("reveal.html", account=visit.arg("account"), back=_own(visit.arg("back")))
+    account = visit.arg("account")
+    if not await _is_there(visit, account):
+        return await visit.render("missing.html", status=404, what=account)
+    return await visit.render("reveal.html", account=account, back=_own(visit.arg("back")))
 
 
 async def give_reason(visit: Visit) -> web.Response:
@@ -105,8 +109,15 @@ async def give_reason(visit: Visit) -> web.Response:
     reason, account = await visit.field("reason", most=REASON_CHARACTERS_MAX), await visit.field("account")
     if not reason or not account:
         raise BadArgumentError("reason", "say why you look")
+    if not await _is_there(visit, account):
+        return await visit.render("missing.html", status=404, what=account)
     await visit.context.sessions.users.give_reason(visit.user.actor, visit.place, account, reason)
     return _to(_own(await visit.field("back", most=2000)))
+
+
+async def _is_there(visit: Visit, account: str) -> bool:
+    """Whether the log knows the account: nothing else may stand in the notes of who looked at whom."""
+    return bool(await visit.pool.fetch(query("account_ends"), account_stream(account)))
 
 
 async def _invited(visit: Visit) -> Invited:

@@ -66,7 +66,7 @@ async def answer(action: Action, visit: Visit) -> web.Response:
     if not re.fullmatch(ID_PATTERN, key):
         raise BadArgumentError("key", "the form's own is wanted; open it again")
     if where := await visit.pool.fetchval(query("form_answered"), key):
-        raise web.HTTPSeeOther(where)  # it was sent twice
+        raise web.HTTPSeeOther(f"{where}?again=1")
     if targets := str(said.get("targets", "")):
         given["targets"] = " ".join(targets.split()[: TARGETS_MAX + 1])
     if not 0 < len(reason) <= REASON_MAX:

@@ -9,6 +9,7 @@ import pytest
 import structlog
 from aiohttp import web
 
+from ledger import commands as c
 from ledger.log.ledger import Ledger
 from services.dashboard.access import HEADERS
 from services.dashboard.pages import ROUTES
@@ -48,7 +49,8 @@ async def test_what_cannot_be_read_is_refused_and_is_no_defect(door: Door, owner
     async with door() as client:
         invited = await joined(client, owner, "olga")
         for path, status in (
-            ("/reveal?back=//[", 200),
+            ("/reveal?account=a1&back=//[", 404),
+            ("/static/" + "x" * 300, 404),
             (f"/events?since_us={2**63 - 1}", 400),
             (f"/events?until_us={2**63 - 1}", 400),
         ):
@@ -62,6 +64,10 @@ async def test_what_cannot_be_read_is_refused_and_is_no_defect(door: Door, owner
             for path in ("/login", "/sales/pause"):
                 answer = await client.post(path, data=body, headers={"Content-Type": content_type})
                 assert answer.status == 400, (path, content_type, body)
+        for packing in ("gzip", "deflate", "none"):
+            headers = {"Content-Type": form, "Content-Encoding": packing, "Connection": "close"}
+            answer = await client.post("/login", data=b"name=a", headers=headers)
+            assert answer.status == 415 and "not packed" in await answer.text(), packing
         assert (await log_in(client, invited, owner, next="//[")).headers["Location"] == "/"
         token = await invite(owner, "anna", "auditor")
         body = f"password={PASSWORD}&code={code_of(await invited_by(owner, token))}".encode()
@@ -149,8 +155,11 @@ async def test_every_answer_has_the_headers_and_none_tells_a_trace_or_a_secret(
 
 
 async def test_what_is_personal_is_shown_to_auditors_with_a_reason_and_every_look_is_noted(
-    door: Door, owner: "Connection"
+    door: Door, owner: "Connection", ledger: Ledger
 ) -> None:
+    for account in ("a1", "a2"):
+        await ledger.execute(c.OpenAccount(account, "1" * 64), key=account)
+
     async def person(visit: Any) -> Any:
         if await visit.reveal("a1"):
             return web.Response(text="shown")
@@ -169,6 +178,7 @@ async def test_what_is_personal_is_shown_to_auditors_with_a_reason_and_every_loo
         anna = await owner.fetchval("SELECT 'user:' || id FROM dashboard_users")
         assert not await shown() and await owner.fetch(reads) == []
         assert (await sent(client, "/reveal", account="a1", reason="", back="/person")).status == 400
+        assert (await sent(client, "/reveal", account="nobody", reason="other", back="/")).status == 404
         assert (await sent(client, "/reveal", account="a2", reason="other", back="//x")).headers[
             "Location"
         ] == "/"

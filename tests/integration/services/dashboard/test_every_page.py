@@ -9,7 +9,10 @@ from yarl import URL
 
 from ledger.log.ledger import Ledger
 from ledger.postgres import Connection, Pool
+from ledger.system.commands import PauseSales
+from services.dashboard.actions import ACTIONS
 from services.dashboard.pages import ROUTES
+from services.dashboard.routes import Role
 from services.platform.database import reading_pool
 from services.platform.settings import Settings
 from tests.support.dashboard import Client, open_pages
@@ -90,6 +93,23 @@ async def test_every_number_leads_to_its_events(
                 text = await response.text()
             assert "as the page said" in text or "Look further back" in text, f"{address}: {href}"
             assert "the page said " not in text.replace("as the page said", ""), f"{address}: {href}"
+
+
+async def test_no_page_offers_what_its_reader_may_not_do(
+    pool: Pool, ledger: Ledger, settings: Settings, owner: Connection
+) -> None:
+    world = await make_world(ledger, owner, pool)
+    await ledger.execute(PauseSales("account:a1", "why"), key="pause")
+    least = {re.compile(PART.sub("[^?]+", action.path) + "([?].*)?"): action.least for action in ACTIONS}
+    offered = set()
+    for role in (Role.auditor, Role.operator, Role.owner):
+        async with open_pages(pool, ledger, settings, role=role) as client:
+            for address, html in (await pages_of(client, world)).items():
+                for href in re.findall(r'href="(/[^"]+)"', html):
+                    needed = [one for path, one in least.items() if path.fullmatch(href)]
+                    assert all(one <= role for one in needed), f"{address} offers {href} to {role.name}"
+                    offered |= {(role, href) for _ in needed}
+    assert {(Role.owner, "/sales/resume"), (Role.operator, "/people/a0/grant")} <= offered
 
 
 async def test_no_argument_is_an_error_of_ours(
