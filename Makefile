@@ -27,7 +27,7 @@ NO_SERVERS := No embedded Postgres and Valkey for this platform: install postgre
 or redis, or set DATABASE_URL and REDIS_URL. Everything else is installed.
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test unit cover check check-deploy image format hooks bench chaos chaos-ten pgbouncer browser screens demo lock clean
+.PHONY: help install run test unit cover check check-deploy image format hooks bench chaos chaos-ten chaos-ha pgbouncer browser screens demo lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -65,7 +65,7 @@ run: $(VENV)/.stamp-run ## Start everything: databases, sandbox and services; pr
 	@exec $(BIN)/neurocards up --workers $(WORKERS)
 
 test: $(VENV)/.stamp-dev ## Run the whole test suite; it starts what it needs itself
-	PYTHONDONTWRITEBYTECODE= $(WATCHED) 20 $(BIN)/python -m pytest --numprocesses $(JOBS) -m "not bench and not chaos and not pgbouncer and not browser"
+	PYTHONDONTWRITEBYTECODE= $(WATCHED) 20 $(BIN)/python -m pytest --numprocesses $(JOBS) -m "not bench and not chaos and not chaos_ha and not pgbouncer and not browser"
 
 unit: $(VENV)/.stamp-dev ## Run only the tests that need no server
 	PYTHONDONTWRITEBYTECODE= $(WATCHED) 10 $(BIN)/python -m pytest --numprocesses 2 tests/unit
@@ -118,6 +118,9 @@ chaos: $(VENV)/.stamp-dev ## Run only the tests that kill, freeze and cut things
 
 chaos-ten: $(VENV)/.stamp-dev ## The same ten times with ten seeds, until one fails
 	$(BIN)/python -m tests.chaos.ten --jobs $(JOBS)
+
+chaos-ha: $(VENV)/.stamp-dev ## Let Redis fail over by Sentinel, as docs/high-availability.md sets it
+	PYTHONDONTWRITEBYTECODE= $(WATCHED) 40 $(BIN)/python -m pytest -m chaos_ha -s tests/chaos
 
 pgbouncer: $(VENV)/.stamp-dev ## Run the tests through PgBouncer in transaction mode; PGBOUNCER=/path/to/another one
 	PYTHONDONTWRITEBYTECODE= $(WATCHED) 10 $(BIN)/python -m pytest -m pgbouncer tests/integration/test_pgbouncer.py

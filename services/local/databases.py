@@ -13,6 +13,7 @@ from services.local.postgres import EmbeddedPostgres
 from services.local.valkey import EmbeddedValkey
 from services.migrations import migrate
 from services.migrations.logins import LOGINS, owner_connection, pass_file, pass_files, set_passwords
+from services.platform.redis import require_redis
 from services.platform.settings import Settings
 
 logger = structlog.get_logger()
@@ -59,6 +60,8 @@ class Databases:
 
     async def start(self) -> None:
         """Raises StartError with what to do."""
+        if self._settings.redis_url is not None:
+            await require_redis(self._settings)
         await asyncio.gather(*(asyncio.to_thread(server.start) for server in self._servers))
         if self._postgres:
             await _ensure_database(self._postgres.url())

@@ -44,6 +44,8 @@ def _of_redis(error: BaseException) -> str | None:
             return "what answers at REDIS_URL is no Redis: is the address right?"
         case redis.ResponseError():
             return f"Redis refuses: {cause}"
+        case redis.ConnectionError() if type(error).__name__ == "MasterNotFoundError":
+            return "no Sentinel in REDIS_URL names a primary: do they answer, is NAME right, their password?"
         case redis.ConnectionError() | redis.TimeoutError():
             name = type(below or error).__name__
             return f"Redis does not answer at REDIS_URL ({name}); is it running, is the address right?"

@@ -9,7 +9,7 @@ import re
 import sys
 from collections.abc import Mapping, MutableMapping
 from typing import Any, TextIO
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 import structlog
 from pydantic import SecretStr
@@ -89,8 +89,9 @@ def secret_values(settings: Settings) -> list[str]:
             if isinstance(item, SecretStr):
                 found.add(item.get_secret_value())
     for url in (settings.database_url, settings.audit_database_url, settings.redis_url, settings.smtp_url):
-        password = urlsplit(url or "").password
-        found |= {password, unquote(password)} if password else set()
+        parts = urlsplit(url or "")
+        for password in (parts.password, *parse_qs(parts.query).get("sentinel_password", ())):
+            found |= {password, unquote(password)} if password else set()
     return sorted((value for value in found if len(value) >= 4), key=len, reverse=True)
 
 

@@ -48,7 +48,9 @@ class SettingsFields(BaseSettings, defer_build=True):
         None, repr=False, description="What `neurocards ledger …` reads, e.g. a replica; empty: DATABASE_URL"
     )
     redis_url: RedisUrl | None = Field(
-        None, repr=False, description="Redis or Valkey, redis://…; empty: `neurocards up` starts its own"
+        None,
+        repr=False,
+        description="redis://…, or redis+sentinel://h1,h2,h3/NAME; empty: `up` starts its own",
     )
     data_dir: Path = Field(
         Path(".neurocards"),

@@ -11,6 +11,8 @@ _HTTP_URL: Final = re.compile(r"https?://[^\s/?#@]+(/[^\s?#]*)?")
 _PROXY_URL: Final = re.compile(r"https?://([^\s/?#@]+@)?[^\s/?#@:]+(:\d{1,5})?/?")
 _BOT_TOKEN: Final = re.compile(r"\d{3,20}:[A-Za-z0-9_-]{5,100}")
 
+_SENTINELS: Final = "redis+sentinel://:password@host,host,host/NAME/0"
+
 
 def _split(value: Any) -> Any:
     return [item.strip() for item in value.split(",") if item.strip()] if isinstance(value, str) else value
@@ -57,8 +59,14 @@ def _postgres_url(value: str) -> str:
 
 
 def _redis_url(value: str) -> str:
+    if value.startswith(("redis+sentinel://", "rediss+sentinel://")):
+        if not re.fullmatch(r"/[^/]+(/\d+)?/?", urlsplit(value).path):
+            raise ValueError(f"must look like {_SENTINELS}, NAME as in `sentinel monitor NAME`")
+        return _readable(value, _SENTINELS)
     if not value.startswith(("redis://", "rediss://", "unix://")):
-        raise ValueError("must begin with redis://, rediss:// or unix://")
+        raise ValueError(f"must begin with redis://, rediss:// or unix://, or look like {_SENTINELS}")
+    if "," in urlsplit(value).netloc.rpartition("@")[2]:
+        raise ValueError(f"names several hosts: Sentinels are {_SENTINELS}, a cluster is not spoken")
     return _readable(value, "redis://user:password@host:6379/0")
 
 

@@ -52,7 +52,7 @@ def _told(name: str, value: Any) -> Any:
             return "set"
         case str() if "://" in value:
             parts = urlsplit(value)
-            return f"{parts.scheme}://{parts.hostname}:{parts.port}"
+            return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
         case tuple() if name in _PERSONAL:
             return bool(value)
         case _:

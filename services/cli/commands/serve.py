@@ -2,11 +2,14 @@
 
 from collections.abc import Sequence
 from enum import StrEnum
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from services.cli.connections import settings_here
+
+if TYPE_CHECKING:
+    from services.platform.settings import Settings
 
 
 class Service(StrEnum):
@@ -80,6 +83,14 @@ def _run(service: Service, *, env_file: bool) -> int:
     module = import_module(f"services.{service.value}.main")
     gc.freeze()
     gc.enable()
-    code = run_service(module.serve, settings, service.value)
+
+    async def begin(settings: "Settings") -> None:
+        if settings.redis_url is not None:
+            from services.platform.redis import require_redis
+
+            await require_redis(settings)
+        await module.serve(settings)
+
+    code = run_service(begin, settings, service.value)
     gc.freeze()
     return code

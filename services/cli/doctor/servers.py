@@ -17,7 +17,7 @@ from services.local.binaries import POSTGRES_OLDEST
 from services.migrations import compare
 from services.platform.database import connect
 from services.platform.errors import StartError, UnsafeDatabaseError
-from services.platform.redis import check_redis, command_client
+from services.platform.redis import WrongRedisError, check_redis, command_client
 from services.platform.settings import Settings
 from services.platform.witness import WITNESS
 from services.recovery import checkpoint_files
@@ -199,6 +199,8 @@ async def check_redis_server(settings: Settings) -> list[Check]:
     async with command_client(settings) as client:
         try:
             facts = await check_redis(client)
+        except WrongRedisError as error:
+            return [fail("REDIS_URL", "leads to what is not needed", str(error))]
         except StartError as error:
             return [fail("REDIS_URL", "no connection", str(error))]
         checks = [ok("REDIS_URL", f"version {facts['version']}"), await try_redis(client)]

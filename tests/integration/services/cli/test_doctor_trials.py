@@ -13,9 +13,10 @@ from services.cli.doctor.servers import check_database, check_redis_server
 from services.cli.doctor.trials import check_files
 from services.local.binaries import find_valkey
 from services.local.processes import free_port, port_is_free
-from services.platform.redis import command_client
+from services.platform.redis import command_client, require_redis
 from services.platform.redis_keys import PREFIX
 from services.platform.settings import load_settings
+from tests.support.services import ServiceProcess
 from tests.support.waiting import eventually_now
 
 KINDS: dict[str, tuple[str, ...]] = {
@@ -60,12 +61,29 @@ def strange(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
 
 @pytest.mark.parametrize(
     ("strange", "words"),
-    [("sentinel", "this is a Sentinel"), ("cluster", "a cluster"), ("replica", "only be read")],
+    [
+        ("sentinel", "write redis+sentinel://HOST,HOST,HOST/NAME"),
+        ("cluster", "a cluster, which is not spoken"),
+        ("replica", "only be read"),
+    ],
     indirect=["strange"],
 )
-async def test_a_redis_of_another_kind_is_named(strange: str, words: str) -> None:
-    found = by_name(await check_redis_server(load_settings(redis_url=strange)))["Redis streams"]
-    assert found.state == "fail" and words in found.found and found.advice
+async def test_a_redis_of_another_kind_is_named(strange: str, words: str, tmp_path: Path) -> None:
+    """By the doctor, and by a process that would start and do nothing; a replica may be promoted."""
+    settings = load_settings(redis_url=strange)
+    (found,) = await check_redis_server(settings)
+    assert found.state == "fail" and words in found.advice
+    if "replica" in found.advice:
+        await require_redis(settings)
+        return
+    relay = ServiceProcess(
+        "relay", tmp_path, {"REDIS_URL": strange, "DATABASE_URL": "postgresql://127.0.0.1:1/x"}
+    )
+    relay.start(wait_s=None)
+    try:
+        assert relay.wait_ended(60) == 1 and words in relay.log
+    finally:
+        relay.kill()
 
 
 async def test_a_login_without_time_limits_is_told(

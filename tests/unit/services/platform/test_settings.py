@@ -81,6 +81,8 @@ def test_secrets_may_be_files_of_a_folder(monkeypatch: pytest.MonkeyPatch, tmp_p
         ("LEASE_SECONDS", "901", "JOB_DEADLINE_SECONDS"),
         ("DATABASE_URL", "mysql://x", "postgresql://"),
         ("REDIS_URL", "http://x", "redis://"),
+        ("REDIS_URL", "redis://h1,h2/0", "redis+sentinel://"),
+        ("REDIS_URL", "redis+sentinel://h1,h2", "NAME"),
         ("SMTP_URL", "mail.example.com", "smtps://"),
         ("SMTP_URL", "smtps://:465", "name a host"),
         ("NOTES_MAIL_TO", "olga", "pattern"),

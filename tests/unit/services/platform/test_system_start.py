@@ -36,6 +36,7 @@ def test_whoever_guesses_a_secret_learns_nothing_from_it(changes: dict[str, obje
         {"free_credits": 7},
         {"database_url": "postgresql://bot:secret@elsewhere/neurocards"},
         {"database_url": None},
+        {"redis_url": "redis+sentinel://:secret@h1:26379,h2:26379/name"},
         {"forget_secret": ()},
         {"admin_ids": ()},
         {"kie_api_keys": ("a", "b")},
