@@ -20,6 +20,7 @@ from services.dashboard.render import account_link
 from services.dashboard.routes import Role
 from services.dashboard.users import query as users_query
 from services.dashboard.visit import BadArgumentError, Visit
+from services.generation.catalogue import load_catalogue
 from services.generation.error_classes import POLICIES
 from services.operations import credits, dead_letters, jobs
 from services.operations.models import plan_model_change
@@ -233,7 +234,8 @@ async def sales(pause: bool, visit: Visit, given: Given) -> Plan:
 
 
 _AMOUNT = Field("amount", N_("Credits"), "number", needed=True)
-_MODEL = Field("model", N_("Another model"), "text")
+_OFFERED = tuple(model.slug for model in load_catalogue().models if model.enabled)
+_MODEL = Field("model", N_("Another model"), _OFFERED)
 OP, OWNER = Role.operator, Role.owner
 ACTIONS: tuple[Action, ...] = (
     Action("/jobs/{name}/retry", OP, N_("Make the job again"), retry, (_MODEL,)),

@@ -68,6 +68,11 @@ LEFT JOIN events e ON e.position = c.position + 1
 LEFT JOIN (SELECT position FROM events ORDER BY position DESC LIMIT 1) AS h ON true
 ORDER BY c.name, c.version DESC
 
+-- name: reached
+-- Up to where all of some read models have come, and when what follows was recorded. $1 names
+SELECT c.position, e.recorded_at_us AS next_at_us FROM cursors c LEFT JOIN events e ON e.position = c.position + 1
+WHERE c.active AND c.name = ANY ($1::text[]) ORDER BY c.position LIMIT 1
+
 -- name: video_times
 -- Of each of some days the newest jobs that ended with a video: the one that took the median from order to video, and that of the 95th
 -- percentile, as "µs job". $1 when the days begin, epoch µs, $2 so many jobs at most

@@ -132,7 +132,7 @@ class Words:
             case "milli":
                 return self.number(value / CREDIT_MILLI, 1)
             case "bytes":
-                return f"{self.number(value / 1e6, 1)} MB"
+                return self._texts.gettext("%s MB") % self.number(value / 1e6, 1)
         return self.number(value)
 
     def figure(self, figure: Figure) -> Markup:

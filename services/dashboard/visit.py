@@ -11,12 +11,15 @@ from redis.asyncio import Redis
 
 from ledger.log.ledger import Ledger
 from ledger.postgres import TRANSIENT, Pool
+from ledger.sql import load_queries
 from projections.reports.log_position import NOW, AsOf
 from services.dashboard.render import Renderer
 from services.dashboard.routes import Role, Route
 from services.dashboard.sessions import Sessions
 from services.dashboard.users import User
 from services.platform.settings import Settings
+
+query = load_queries("services.dashboard")
 
 ARGUMENT_CHARACTERS_MAX = 200
 INTEGER_MAX = 2**63 - 1
@@ -162,8 +165,12 @@ class Visit:
         resource = self.request.match_info.route.resource
         return "page " + (resource.canonical if resource is not None else "")
 
-    async def render(self, template: str, *, status: int = 200, **facts: Any) -> web.Response:
-        """An HTML answer. `visit`, `user` and the path are in every template."""
+    async def render(
+        self, template: str, *, status: int = 200, shows: tuple[str, ...] = (), **facts: Any
+    ) -> web.Response:
+        """An HTML answer. `visit` and `user` are in every template; `shows`: what read models it says."""
+        if shows:
+            facts["reached"] = await self.pool.fetchrow(query("reached"), shows)
         html = self.context.renderer.render(self.user.locale, template, visit=self, user=self.user, **facts)
         return web.Response(text=html, content_type="text/html", status=status)
 

@@ -58,7 +58,7 @@ async def errors(visit: Visit) -> web.Response:
     counts = Counts(counted, begin_us, span_us, place["position"], at_us, cut)
     words = await words_of(visit, [*(cell["ref"] for cell in cells), *(group["ref"] for group in groups)])
     return await visit.render(
-        "errors.html",
+        "errors.html", shows=("error_stats", "job_status"),
         hours=hours, counted=counted, begin_us=begin_us, span_us=span_us, columns=COLUMNS,
         lines=counts.lines(cells), totals=counts.totals(cells), cut=counts.cut, place=place, sample=SAMPLE,
         groups=groups, words=words, parks={name for name, policy in POLICIES.items() if policy.parks},

@@ -76,7 +76,7 @@ async def jobs(visit: Visit) -> web.Response:
     last = found[SHOWN - 1] if len(found) > SHOWN else rows[-1] if len(rows) == WINDOW else None
     after = f"{last['queued_at_us']}:{last['job']}" if last and wanted.state != OPEN else ""
     return await visit.render(
-        "jobs.html", wanted=wanted, jobs=[_figures(row) for row in found[:SHOWN]],
+        "jobs.html", shows=("job_status",), wanted=wanted, jobs=[_figures(row) for row in found[:SHOWN]],
         more=len(found) > SHOWN, after=after, scanned=len(rows), states=STATES, classes=list(POLICIES),
         ages=AGES, styles=list(load_styles()),
         models=[model.slug for model in load_catalogue().models], topics="job_status",
@@ -119,7 +119,8 @@ async def job(visit: Visit) -> web.Response:
     account = "" if row is None else row["account"]
     words = await words_of(visit, (step.ref for step in steps), account)
     return await visit.render(
-        "job.html", name=name, account=account, row=row and _figures(row), steps=steps, words=words,
+        "job.html", shows=("job_status",), name=name, account=account, row=row and _figures(row), steps=steps,
+        words=words,
         unknown=unknown(steps, row), ended=row is not None and row["state"] in ENDED,
         topics="job_status notifier",
     )  # fmt: skip

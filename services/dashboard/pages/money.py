@@ -54,6 +54,7 @@ async def money(visit: Visit) -> web.Response:
     books.append((N_("total"), Figure(total, "credits", source="daily", at_us=row["updated_us"])))
     return await visit.render(
         "money.html",
+        shows=("daily",),
         day=day,
         books=books,
         sold=_sold(row["sold"], end_us, row["position"]),
@@ -154,6 +155,7 @@ async def payments(visit: Visit) -> web.Response:
     fits = [row for row in rows if state in ("", row["state"]) and provider in ("", row["provider"])]
     return await visit.render(
         "payments.html",
+        shows=("payments",),
         payments=[payment_row(row) for row in fits[:SHOWN]],
         cut=len(fits) > SHOWN,
         next=rows[-1]["ordered_at"] - 1 if len(rows) == PAYMENTS_LOOKED_AT else None,
@@ -170,7 +172,9 @@ async def payment(visit: Visit) -> web.Response:
     if row is None:
         return await visit.render("missing.html", status=404, what=name)
     chain = await explain(visit.pool, name)
-    return await visit.render("payment.html", name=name, payment=payment_row(row), chain=chain)
+    return await visit.render(
+        "payment.html", shows=("payments",), name=name, payment=payment_row(row), chain=chain
+    )
 
 
 ROUTES = (

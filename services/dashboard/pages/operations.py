@@ -109,7 +109,11 @@ async def operation(template: str, visit: Visit) -> web.Response:
         return await visit.render("missing.html", status=404, what=name)
     found = dict(row) | {"refused": msgspec.json.decode(row["refused"])}
     names = await names_of(visit, [row["actor"]])
-    answer = await visit.render(template, operation=found, words=WHAT, states=STATES, names=names)
+    made = {}
+    if row["what"] == "requeue" and row["done"]:
+        jobs = await visit.pool.fetch(query("jobs_named"), row["targets"])
+        made = {job["job"]: job["requeued_as"] for job in jobs}
+    answer = await visit.render(template, operation=found, words=WHAT, states=STATES, names=names, made=made)
     if row["ended_at_us"] and template == "progress.html":
         answer.headers["HX-Refresh"] = "true"  # what stands below has ended too
     return answer

@@ -101,7 +101,7 @@ async def _named(visit: Visit, asked: str) -> list[tuple[str, str]]:
 async def people(visit: Visit) -> web.Response:
     """Accounts of the newest events."""
     rows = await visit.pool.fetch(query("people_active"), ACTIVE_POSITIONS, SHOWN)
-    return await visit.render("people.html", people=[_active(row) for row in rows])
+    return await visit.render("people.html", shows=("balances",), people=[_active(row) for row in rows])
 
 
 def _active(row: Any) -> dict[str, Any]:
@@ -126,6 +126,7 @@ async def person(visit: Visit) -> web.Response:
     about = [name, *(row["job"] for row in jobs), *(row["payment"] for row in payments)]
     return await visit.render(
         "person.html",
+        shows=("job_status", "payments"),
         name=name,
         at=at,
         opened=opened if isinstance(opened, AccountOpened) else None,

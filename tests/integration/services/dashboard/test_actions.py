@@ -15,6 +15,7 @@ from ledger.log.ledger import Ledger
 from projections.engine.runner import Runner
 from projections.models.job_status import JOB_STATUS
 from services.dashboard.actions import ACTIONS
+from services.dashboard.render import job_link
 from services.dashboard.routes import Role
 from services.generation.catalogue import load_catalogue
 from services.operations.runner import OperationRunner, job_steps
@@ -24,6 +25,7 @@ from services.platform.process_ledger import open_ledger
 from services.platform.settings import Settings, load_settings
 from tests.support.arena.processes import own_login
 from tests.support.dashboard import Client, open_pages, page
+from tests.support.dashboard_world import catch_up
 from tests.support.order_fixture import OrderFixture, PlacedOrder
 
 if TYPE_CHECKING:
@@ -103,7 +105,13 @@ async def test_a_group_is_a_frozen_plan_done_once_and_its_page_tells(desk, pool,
         status, text = await send(client, f"/jobs/{order.jobs[0]}/retry", **hidden(later), reason=WHY)
         assert status == 409 and "the job is made again as" in text
         assert "make again" in await page(client, "/operations")
-    assert await pool.fetchval("SELECT count(*) FROM operations") == 1
+        await catch_up(pool, "job_status")
+        made = await pool.fetchval("SELECT requeued_as FROM job_status WHERE job = $1", order.jobs[0])
+        assert f"→ {job_link(made)}" in await page(client, asked[0][1])
+        form = hidden(await page(client, "/read-models/daily/rebuild"))
+        _, where = await send(client, "/read-models/daily/rebuild", **form, reason=WHY)
+        assert "<pre>neurocards operations run</pre>" in await page(client, where)
+    assert await pool.fetchval("SELECT count(*) FROM operations") == 2
     assert await pool.fetchval("SELECT count(*) FROM events WHERE type = 'JobRequeued'") == 2
 
 

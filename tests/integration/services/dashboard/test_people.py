@@ -1,5 +1,8 @@
 """Search, and an account as of any moment."""
 
+import time
+from functools import partial
+
 import pytest
 
 from ledger import commands as c
@@ -7,9 +10,11 @@ from ledger.accounts.state import AccountState
 from ledger.log.ledger import Ledger
 from ledger.log.snapshots import FORMAT, Snapshot, load, query
 from ledger.postgres import Connection, Pool
+from projections.engine.registry import PROJECTIONS
 from projections.reports.balance_as_of import balance_at
 from projections.reports.log_position import AsOf
 from services.dashboard.pages import people
+from services.dashboard.render import Renderer
 from services.dashboard.routes import Role
 from services.platform.settings import Settings
 from tests.support.dashboard import open_pages, page
@@ -120,3 +125,20 @@ async def test_an_account_too_long_for_a_page_is_read_from_its_snapshot(
         assert 'is=9970">9,970<' in text and "late" in text and "welcome" not in text
         assert "more events than a page reads" in await page(client, "/people/a0?version=25")
         assert "10,000" in await page(client, "/people/a0?version=3")
+
+
+async def test_pages_of_read_models_say_how_far_they_are_behind(
+    pool: Pool, ledger: Ledger, settings: Settings, traffic: Traffic, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await traffic.open_accounts(1)
+    later = partial(Renderer, now_us=lambda: time.time_ns() // 1000 + 300_000_000)
+    monkeypatch.setattr("tests.support.dashboard.Renderer", later)
+    pages = ("/people", "/people/a0", "/money", "/payments", "/jobs", "/errors")
+    async with open_pages(pool, ledger, settings) as client:
+        for address in pages:
+            assert "5 min behind the log" in await page(client, address), address
+        for name in PROJECTIONS:
+            await catch_up(pool, name)
+        for address in pages:
+            shown = await page(client, address)
+            assert "behind the log" not in shown and "Counted up to position" in shown, address
