@@ -5,6 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 TOOLS := .venv-tools
 PEERS := .venv-peers
+HA := .venv-ha
+HA_PYTHON ?= $(firstword $(wildcard /usr/bin/python3) $(PYTHON))
 DEPLOY := .venv-deploy
 WORKERS ?= 1
 CYCLES ?= 20
@@ -119,7 +121,13 @@ chaos: $(VENV)/.stamp-dev ## Run only the tests that kill, freeze and cut things
 chaos-ten: $(VENV)/.stamp-dev ## The same ten times with ten seeds, until one fails
 	$(BIN)/python -m tests.chaos.ten --jobs $(JOBS)
 
-chaos-ha: $(VENV)/.stamp-dev ## Let Redis fail over by Sentinel, as docs/high-availability.md sets it
+# Of an interpreter that Postgres's user may run: it is never root.
+$(HA)/.stamp: $(TOOLS)/.stamp-uv requirements-ha.lock
+	@test -x $(HA)/bin/python || $(HA_PYTHON) -m venv --without-pip $(HA)
+	@{ $(call INSTALL,$(HA)/bin/python,--require-hashes --requirement requirements-ha.lock); } \
+	  && touch $@ || echo "Patroni is not installed: Postgres does not fail over."
+
+chaos-ha: $(VENV)/.stamp-dev $(HA)/.stamp ## Let Redis and Postgres fail over by Sentinel and Patroni while sellers order
 	PYTHONDONTWRITEBYTECODE= $(WATCHED) 40 $(BIN)/python -m pytest -m chaos_ha -s tests/chaos
 
 pgbouncer: $(VENV)/.stamp-dev ## Run the tests through PgBouncer in transaction mode; PGBOUNCER=/path/to/another one
@@ -142,5 +150,5 @@ lock: $(TOOLS)/.stamp-uv ## Pin the dependencies of pyproject.toml anew
 	.ci/lock
 
 clean: ## Remove the environment, caches and build leftovers; the data in .neurocards stays
-	rm -rf $(VENV) $(TOOLS) $(PEERS) $(DEPLOY) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist *.egg-info
+	rm -rf $(VENV) $(TOOLS) $(PEERS) $(HA) $(DEPLOY) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,6 +1,8 @@
 """asyncpg's pool and connection types, and the list of transient errors."""
 
-from typing import TYPE_CHECKING, Final, TypeAlias
+import contextlib
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 from asyncpg.connect_utils import SessionAttribute
@@ -48,6 +50,34 @@ DATABASE_ERRORS: Final = (*TRANSIENT, asyncpg.PostgresError)
 """Also what Postgres refuses for good: for a loop that has to outlive a statement that fails."""
 
 _DATA_CLASSES: Final = ("22", "23")
+
+
+_NEXT_HOST: Final = (
+    OSError,
+    TimeoutError,
+    asyncpg.InternalClientError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.PostgresConnectionError,
+)
+
+
+async def connect_in_turn(
+    dsn: str | None = None, *, timeout: float = 5.0, **options: Any
+) -> "asyncpg.Connection[asyncpg.Record]":
+    """Connect to the URL's first host that will do; raises what asyncpg does.
+
+    Each has its share of `timeout`, in seconds: asyncpg would spend all of it on one that is frozen.
+    """
+    parts = urlsplit(dsn or "")
+    login, at, hosts = parts.netloc.rpartition("@")
+    *others, last = hosts.split(",")
+    share_s = timeout / (len(others) + 1)
+    for host in others:
+        with contextlib.suppress(*_NEXT_HOST):
+            url = urlunsplit(parts._replace(netloc=f"{login}{at}{host}"))
+            return await asyncpg.connect(url, timeout=share_s, **options)
+    only = urlunsplit(parts._replace(netloc=f"{login}{at}{last}")) if others else dsn
+    return await asyncpg.connect(only, timeout=share_s, **options)
 
 
 async def require_session(connection: Connection) -> None:

@@ -16,7 +16,7 @@ from ledger.errors import LedgerError, LedgerUnavailableError
 from ledger.log.batch import Decided, Pending, Receipt, UsedKey
 from ledger.log.clock import LogClock
 from ledger.log.snapshots import SEPARATOR, StreamEvent
-from ledger.postgres import READ_WRITE
+from ledger.postgres import READ_WRITE, connect_in_turn
 from ledger.sql import load_queries
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ class AppendConnection:
     @classmethod
     async def open(cls, database_url: str, clock: LogClock) -> "AppendConnection":
         """Connect to the primary. Raises LedgerError for a superuser, or when commits are not durable."""
-        connection = await asyncpg.connect(
+        connection = await connect_in_turn(
             database_url,
             server_settings=_SERVER_SETTINGS,
             timeout=5,

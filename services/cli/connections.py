@@ -112,10 +112,12 @@ async def _open(
 ) -> Pool:
     import asyncpg
 
+    from ledger.postgres import connect_in_turn
     from services.platform.database import CONNECT_TIMEOUT_S
 
     return await asyncpg.create_pool(
         settings.audit_database_url or settings.require_database_url(),
+        connect=connect_in_turn,
         min_size=1,
         max_size=max_size,
         timeout=CONNECT_TIMEOUT_S,

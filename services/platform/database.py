@@ -12,7 +12,7 @@ from typing import Any
 import asyncpg
 
 from ledger.errors import LedgerError
-from ledger.postgres import READ_WRITE, Connection, Pool, require_session
+from ledger.postgres import READ_WRITE, Connection, Pool, connect_in_turn, require_session
 from services.migrations import compare
 from services.platform.errors import StartError, UnsafeDatabaseError, explain
 from services.platform.settings import Settings
@@ -46,6 +46,7 @@ async def create_pool(settings: Settings, name: str, *, min_size: int = 1, max_s
             settings.require_database_url(),
             min_size=min_size,
             max_size=max_size,
+            connect=connect_in_turn,
             timeout=CONNECT_TIMEOUT_S,
             command_timeout=COMMAND_TIMEOUT_S,
             max_inactive_connection_lifetime=300,
@@ -72,6 +73,7 @@ async def reading_pool(settings: Settings, name: str, *, max_size: int = 8) -> P
             settings.require_database_url(),
             min_size=1,
             max_size=max_size,
+            connect=connect_in_turn,
             timeout=CONNECT_TIMEOUT_S,
             command_timeout=COMMAND_TIMEOUT_S,
             max_inactive_connection_lifetime=300,
@@ -90,6 +92,7 @@ async def patient_pool(settings: Settings, name: str) -> Pool:
             settings.require_database_url(),
             min_size=1,
             max_size=4,
+            connect=connect_in_turn,
             timeout=CONNECT_TIMEOUT_S,
             init=check_connection,
             server_settings=server_settings(name) | patient,
@@ -106,7 +109,7 @@ async def connect(
     `session`: to LISTEN or to hold a session's lock, which no pooler between may end.
     """
     try:
-        connection = await asyncpg.connect(
+        connection = await connect_in_turn(
             settings.require_database_url(),
             timeout=CONNECT_TIMEOUT_S,
             command_timeout=COMMAND_TIMEOUT_S,
