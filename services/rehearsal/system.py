@@ -170,7 +170,7 @@ class Stack(RunningStack):
         self.folder = folder
         self.workers = workers
         # Chosen once, since after a restart the provider calls back where it was told before.
-        ports = {"SANDBOX_PORT": free_port(_HOST), "WEB_PORT": free_port(_HOST)}
+        ports = {name: free_port(_HOST) for name in ("SANDBOX_PORT", "WEB_PORT", "DASHBOARD_PORT")}
         self._settings = {**QUICK, **ports, **settings}
         self._process: subprocess.Popen[bytes] | None = None
         self._lifeline: int | None = None

@@ -18,6 +18,7 @@ import pytest
 from tests.support.chat_page import browser_path
 from tests.support.playing import Play
 from tests.support.services import ROOT, clean_environment
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.browser
 
@@ -37,8 +38,8 @@ WIDER: Final = """document.documentElement.scrollWidth <= innerWidth ? [] :
 class Browser:
     """Pages of one person, each looked at as a whole."""
 
-    def __init__(self, page: Any, look: str, base: str) -> None:
-        self.page, self._look, self.base = page, look, base
+    def __init__(self, page: Any, look: str, base: str, broken: list[str]) -> None:
+        self.page, self._look, self.base, self.broken = page, look, base, broken
         self._folder = Path(os.environ["SCREENS"]) if "SCREENS" in os.environ else None
 
     async def go(self, path: str, name: str = "") -> None:
@@ -82,7 +83,7 @@ async def browser(play: Play, look: str, role: str) -> AsyncIterator[Browser]:
             await page.goto(link)
             await page.locator("main form button").click()
             await page.locator("header nav").wait_for()
-            yield Browser(page, look, link.partition("/link/")[0])
+            yield Browser(page, look, link.partition("/link/")[0], broken)
             assert broken == []
         finally:
             await running.close()
@@ -91,7 +92,9 @@ async def browser(play: Play, look: str, role: str) -> AsyncIterator[Browser]:
 def new_link(play: Play, name: str, role: str) -> str:
     """What `neurocards dashboard users add` prints."""
     words = ("dashboard", "users", "add", name, "--role", role, "-o", "json")
-    env = clean_environment(PYTHONPATH=ROOT, NEUROCARDS_DATA_DIR=play.stack.data.root)
+    here = {"NEUROCARDS_DATA_DIR": play.stack.data.root}
+    here["DASHBOARD_URL"] = play.stack.facts("dashboard")["dashboard_url"]
+    env = clean_environment(PYTHONPATH=ROOT, **here)
     done = subprocess.run(
         [sys.executable, "-m", "services.cli", *words], env=env, capture_output=True, check=True
     )
@@ -156,6 +159,19 @@ async def test_an_auditor_in_march(play: Play, browser: Browser, look: str, role
     await browser.go("/audit")
     refused = await browser.page.request.get(f"{browser.base}/jobs/{job}/retry")
     assert refused.status == 403
+
+
+@pytest.mark.parametrize(("look", "role"), [("desktop-light", "owner")])
+async def test_a_page_is_fetched_again_once_the_dashboard_is_back(
+    play: Play, browser: Browser, look: str, role: str
+) -> None:
+    page, again = browser.page, []
+    page.on("requestfinished", lambda r: again.append(r.url) if "hx-request" in r.headers else None)
+    async with page.expect_response(re.compile("/live$")):
+        await page.goto(browser.base + "/errors")
+    await play.stack.back("dashboard", await play.stack.kill("dashboard"))
+    await eventually(lambda: browser.base + "/errors" in again, what="the page, fetched again")
+    browser.broken.clear()  # it complained meanwhile
 
 
 @everywhere

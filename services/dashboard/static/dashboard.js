@@ -39,6 +39,7 @@ function listen(url) {
 
 document.addEventListener("DOMContentLoaded", () => {
   document.querySelectorAll(".chart").forEach(draw);
+  document.querySelector("nav [aria-current]")?.scrollIntoView({block: "nearest", inline: "center"});
   const live = document.querySelector("[data-live]");
   const pause = document.querySelector("[data-pause]");
   if (!live) return;
