@@ -85,7 +85,7 @@ async def require_session(connection: Connection) -> None:
     if await connection.fetchval("SELECT pg_backend_pid()") != connection.get_server_pid():
         raise LedgerError(
             "a pooler such as PgBouncer stands before Postgres, and this needs a session of its own: "
-            "let DATABASE_URL lead to Postgres itself"
+            "let DATABASE_DIRECT_URL (migrate, replay, recover: DATABASE_OWNER_URL) lead to Postgres itself"
         )
 
 

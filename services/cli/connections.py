@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ledger.commands import Command
     from ledger.log.batch import Receipt
     from ledger.log.ledger import Ledger
-    from ledger.postgres import Pool
+    from ledger.postgres import Pool, Reader
     from services.platform.settings import Settings
     from services.streams.publisher.scripts import Scripts
 
@@ -104,7 +104,23 @@ async def auditor_pool(
     except UNUSABLE as error:
         raise start_error(error) from error
     async with pool:
+        await tell_lag(pool)
         yield pool
+
+
+async def tell_lag(reader: Reader) -> None:
+    """Tell how old a replica's newest change is."""
+    import structlog
+
+    told = await reader.fetchrow(
+        "SELECT at, extract(epoch FROM now() - at)::float8 FROM pg_last_xact_replay_timestamp() AS at "
+        "WHERE pg_is_in_recovery()"
+    )
+    if told is not None:
+        newest = (
+            f"{told[0]:%Y-%m-%d %H:%M:%S} UTC, {told[1]:.0f} s ago" if told[0] else "from before its start"
+        )
+        structlog.get_logger().warning("read_from_a_replica", newest_change=newest)
 
 
 async def _open(

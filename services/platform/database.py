@@ -7,15 +7,20 @@ its hash covers.
 
 import asyncio
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 import asyncpg
+import structlog
 
 from ledger.errors import LedgerError
 from ledger.postgres import READ_WRITE, Connection, Pool, connect_in_turn, require_session
 from services.migrations import compare
 from services.platform.errors import StartError, UnsafeDatabaseError, explain
 from services.platform.settings import Settings
+
+logger = structlog.get_logger()
 
 CONNECT_TIMEOUT_S = 5.0
 COMMAND_TIMEOUT_S = 20.0
@@ -50,7 +55,7 @@ async def create_pool(settings: Settings, name: str, *, min_size: int = 1, max_s
             timeout=CONNECT_TIMEOUT_S,
             command_timeout=COMMAND_TIMEOUT_S,
             max_inactive_connection_lifetime=300,
-            init=check_connection,
+            init=partial(check_connection, settings),
             setup=_require_writable,
             reset=_keep_session,
             target_session_attrs=READ_WRITE,
@@ -94,7 +99,7 @@ async def patient_pool(settings: Settings, name: str) -> Pool:
             max_size=4,
             connect=connect_in_turn,
             timeout=CONNECT_TIMEOUT_S,
-            init=check_connection,
+            init=partial(check_connection, settings),
             server_settings=server_settings(name) | patient,
         )
     except UNUSABLE as error:
@@ -106,18 +111,18 @@ async def connect(
 ) -> "asyncpg.Connection[asyncpg.Record]":
     """Dedicated connection. Read-only ones only without `writes`. Raises StartError.
 
-    `session`: to LISTEN or to hold a session's lock, which no pooler between may end.
+    `session`: to LISTEN or to hold a session's lock, which no pooler between may end: DATABASE_DIRECT_URL.
     """
     try:
         connection = await connect_in_turn(
-            settings.require_database_url(),
+            (settings.database_direct_url if session else None) or settings.require_database_url(),
             timeout=CONNECT_TIMEOUT_S,
             command_timeout=COMMAND_TIMEOUT_S,
             server_settings=server_settings(name),
             target_session_attrs=READ_WRITE if writes else None,
         )
         try:
-            await check_connection(connection)
+            await check_connection(settings, connection)
             if session:
                 await require_session(connection)
         except BaseException:
@@ -146,12 +151,24 @@ async def _require_writable(connection: Connection) -> None:
         raise asyncpg.ReadOnlySQLTransactionError("this connection can only read")
 
 
-async def check_connection(connection: Connection) -> None:
-    """Check that commits are durable. Raises UnsafeDatabaseError."""
-    durable = await connection.fetchval("SHOW synchronous_commit")
+async def check_connection(settings: Settings, connection: Connection) -> None:
+    """Check what a pooler may change: durability, login, time limits. Raises UnsafeDatabaseError."""
+    told = await connection.fetchrow(
+        "SELECT current_setting('synchronous_commit'), session_user::text, current_setting('lock_timeout')"
+    )
+    durable, login, limit = told or ("", "", "")
     if durable not in ("on", "remote_apply"):
         raise UnsafeDatabaseError(
             f"synchronous_commit is {durable!r}: committed credits could get lost; set it to on"
+        )
+    asked = unquote(urlsplit(settings.require_database_url()).username or login)
+    if login != asked:
+        raise UnsafeDatabaseError(
+            f"a pooler logs in as {login}, where DATABASE_URL says {asked}: no user= in its [databases]"
+        )
+    if limit == "0":
+        logger.warning(
+            "time_limits_dropped", login=login, advice=f"ALTER ROLE {login} SET lock_timeout = '5s'"
         )
 
 

@@ -88,7 +88,8 @@ def secret_values(settings: Settings) -> list[str]:
         for item in value if isinstance(value, tuple) else (value,):
             if isinstance(item, SecretStr):
                 found.add(item.get_secret_value())
-    for url in (settings.database_url, settings.audit_database_url, settings.redis_url, settings.smtp_url):
+    databases = (settings.database_url, settings.database_direct_url, settings.audit_database_url)
+    for url in (*databases, settings.redis_url, settings.smtp_url):
         parts = urlsplit(url or "")
         for password in (parts.password, *parse_qs(parts.query).get("sentinel_password", ())):
             found |= {password, unquote(password)} if password else set()

@@ -44,6 +44,9 @@ class SettingsFields(BaseSettings, defer_build=True):
     database_owner_url: PostgresUrl | None = Field(
         None, repr=False, description="For migrate, replay and backup: as its owner; empty: DATABASE_URL"
     )
+    database_direct_url: PostgresUrl | None = Field(
+        None, repr=False, description="Past PgBouncer, for LISTEN and the bot's turn; empty: DATABASE_URL"
+    )
     audit_database_url: PostgresUrl | None = Field(
         None, repr=False, description="What `neurocards ledger …` reads, e.g. a replica; empty: DATABASE_URL"
     )

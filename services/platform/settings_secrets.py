@@ -13,6 +13,7 @@ SECRETS: Final[dict[str, frozenset[str]]] = {
     for field, processes in {
         "database_url": _SERVICES,
         "database_owner_url": "",
+        "database_direct_url": "bot relay",
         "audit_database_url": "",
         "redis_url": "bot web worker maintenance relay projector notifier dashboard",
         "bot_token": "bot maintenance notifier",

@@ -160,7 +160,7 @@ def test_each_process_gets_its_own_secrets_and_commands_get_all() -> None:
     secret = files.keys() & SECRETS.keys() - {"database_owner_url"}
     ids = {field for field in SECRETS if field.endswith(("_id", "_ids", "_to"))}
     plain = ids | {"database_url", "redis_url"}
-    unused = {"audit_database_url", "checkpoint_key_file", "database_owner_url"}
+    unused = {"audit_database_url", "database_direct_url", "checkpoint_key_file", "database_owner_url"}
     assert secret | plain | unused == SECRETS.keys()
     for name, service in ours(compose).items():
         expected = {field for field, given in SECRETS.items() if service["command"][1] in given}

@@ -25,6 +25,7 @@ from services.migrations import migrate
 from services.monitor import append_lock
 from services.monitor.append_lock import LockWatch
 from services.platform.database import connect, create_pool
+from services.platform.errors import UnsafeDatabaseError
 from services.platform.settings import load_settings
 from services.streams.pg_listen import LogListener
 from tests.integration.ledger.conftest import many, positions, rich
@@ -196,6 +197,48 @@ async def test_what_needs_a_session_says_so(through: str, pool: "Pool") -> None:
         await migrate(through)
     with pytest.raises(LedgerError, match=said):
         await rebuild(through, "balances")
+
+
+async def test_what_needs_a_session_goes_past_it(through: str, database_url: str) -> None:
+    """By DATABASE_DIRECT_URL: LISTEN, and the bot's turn."""
+    settings = load_settings(database_url=through, database_direct_url=database_url)
+    stop, has_turn = asyncio.Event(), asyncio.Event()
+
+    async def turn(over: asyncio.Event) -> None:
+        has_turn.set()
+        await over.wait()
+
+    with capture_logs() as logs:
+        listening = asyncio.create_task(
+            LogListener(lambda: connect(settings, "listen", session=True)).run(stop)
+        )
+        turns = asyncio.create_task(LeaderLock(settings, "test", 7, stop).run(turn))
+        await asyncio.wait_for(has_turn.wait(), 60)
+        stop.set()
+        await asyncio.gather(turns, listening)
+    assert not [line for line in logs if line["log_level"] in ("warning", "error")]
+
+
+async def test_another_login_is_refused_and_one_without_limits_is_told(
+    running: PgBouncer, through: str, database_url: str, owner, tmp_path: Path
+) -> None:
+    program = pgbouncer.installed()
+    assert program
+    url = load_settings(database_url=database_url).require_database_url()
+    with servers.short_folder() as folder:
+        forcing = PgBouncer(program, folder, url, tmp_path / "log", more="user=neurocards_operator")
+        forcing.start()
+        try:
+            settings = load_settings(database_url=forcing.url(database_url, "web"))
+            with pytest.raises(UnsafeDatabaseError, match="logs in as neurocards_operator"):
+                await connect(settings, "test")
+        finally:
+            forcing.stop()
+    with capture_logs() as logs:
+        await (await connect(load_settings(database_url=running.url(database_url, "relay")), "test")).close()
+        await (await connect(load_settings(database_url=running.url(database_url, "web")), "test")).close()
+    told = [line["login"] for line in logs if line["event"] == "time_limits_dropped"]
+    assert told == ["neurocards_relay"]
 
 
 async def test_the_watchdog_sees_and_ends_a_holder(

@@ -46,8 +46,12 @@ class PgBouncer(EmbeddedServer):
     name = "PgBouncer"
     stop_signal = signal.SIGINT
 
-    def __init__(self, program: Path, data: Path, postgres_url: str, log_path: Path) -> None:
+    def __init__(
+        self, program: Path, data: Path, postgres_url: str, log_path: Path, *, more: str = ""
+    ) -> None:
+        """`more` of how it connects to Postgres, e.g. as which user."""
         super().__init__(data, log_path)
+        self._more = more
         self.version = version(program)
         self.pid_file = data / "pid"
         self._program = program
@@ -69,7 +73,7 @@ class PgBouncer(EmbeddedServer):
         }
         if self.version < PREPARED:
             del config["max_prepared_statements"]
-        lines = ["[databases]", f"* = host={self._postgres}", "[pgbouncer]"]
+        lines = ["[databases]", f"* = host={self._postgres} {self._more}", "[pgbouncer]"]
         (self.data / "ini").write_text("\n".join([*lines, *(f"{k} = {v}" for k, v in config.items()), ""]))
         users = "".join(f'"{login}" ""\n' for login in LOGINS.values())
         (self.data / "users").write_text(users)

@@ -11,6 +11,7 @@ from urllib.parse import parse_qs, quote, urlsplit
 
 import asyncpg
 import pytest
+from structlog.testing import capture_logs
 
 from ledger import commands as c
 from ledger.errors import InsufficientCreditsError, LedgerError, LedgerUnavailableError
@@ -19,8 +20,10 @@ from ledger.log.appender import Appender
 from ledger.log.batch import Receipt
 from ledger.log.clock import LogClock
 from ledger.log.ledger import Ledger
+from services.cli.connections import auditor_pool
 from services.local.binaries import find_client, find_postgres
 from services.local.postgres import EmbeddedPostgres
+from services.platform.settings import load_settings
 from tests.integration.ledger.conftest import order, positions, rich
 from tests.support import servers
 from tests.support.hand_made import BEGIN, append
@@ -198,6 +201,14 @@ async def test_a_standby_that_is_asked_by_hand_refuses(standby: EmbeddedPostgres
     with pytest.raises(asyncpg.ReadOnlySQLTransactionError, match="this connection can only read"):
         await connection.fetchrow(BEGIN, [], [], None, None, "", "", "")
     await connection.close()
+
+
+async def test_an_auditor_of_a_replica_is_told_how_old_it_is(standby: EmbeddedPostgres):
+    settings = load_settings(audit_database_url=standby.url(user=servers.OPERATOR))
+    with capture_logs() as logs:
+        async with auditor_pool(settings) as pool:
+            assert await pool.fetchval("SELECT pg_is_in_recovery()")
+    assert "read_from_a_replica" in [line["event"] for line in logs]
 
 
 async def test_a_replica_that_is_behind_decides_nothing_until_it_is_promoted(
