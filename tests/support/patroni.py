@@ -12,6 +12,8 @@ import urllib.request
 from pathlib import Path
 from typing import Any, Final
 
+import pytest
+
 from services.local import processes
 from services.local.binaries import find_postgres
 from services.local.embedded_server import EmbeddedServer
@@ -21,6 +23,7 @@ from services.local.system_user import make_runnable, server_user
 ROOT: Final = Path(__file__).parents[2]
 PATRONI: Final = ROOT / ".venv-ha" / "bin" / "patroni"
 HOST: Final = "127.0.0.1"
+WELL: Final = ("running", "streaming")
 _ADVICE = ROOT / "docs" / "high-availability.md"
 
 
@@ -33,10 +36,10 @@ def missing() -> str | None:
     return None
 
 
-def recipe(**values: str) -> str:
-    """The patroni.yml of the docs, for one node of this machine."""
+def recipe(kind: str, **values: str) -> str:
+    """The patroni.yml (`yaml`) or the lines for HAProxy in the docs, for this machine."""
     text: str
-    (text,) = re.findall(r"```yaml\n(.*?)```", _ADVICE.read_text("utf-8"), re.DOTALL)
+    (text,) = re.findall(rf"```{kind}\n(.*?)```", _ADVICE.read_text("utf-8"), re.DOTALL)
     for name, value in values.items():
         assert name in text, f"{name} is not in the recipe"
         text = text.replace(name, value)
@@ -88,7 +91,7 @@ class Node(EmbeddedServer):
         user, programs = server_user(), find_postgres().folder
         self._folder.mkdir(exist_ok=True)
         (self._folder / "patroni.yml").write_text(
-            recipe(**{
+            recipe("yaml", **{
                 "name: h1": f"name: {self.host}",
                 "0.0.0.0:8008": f"{HOST}:{self.rest}", "h1:8008": f"{HOST}:{self.rest}",
                 "h1:2379,h2:2379,h3:2379": f"{HOST}:{self._etcd.port}",
@@ -137,8 +140,38 @@ def _children(pid: int) -> list[int]:
     return []
 
 
+class HAProxy(EmbeddedServer):
+    """One address that leads to whoever leads."""
+
+    name = "HAProxy"
+    stop_signal = signal.SIGUSR1
+
+    def __init__(self, folder: Path, nodes: list[Node]) -> None:
+        super().__init__(folder / "haproxy", folder / "haproxy.log")
+        self.port = free_port(HOST)
+        self._nodes = nodes
+
+    def start(self) -> None:
+        program = shutil.which("haproxy", path=f"{os.environ['PATH']}:/usr/sbin")
+        if program is None:
+            pytest.skip("no haproxy here (Debian's package is `haproxy`): no failover behind it was tried")
+        self.data.mkdir()
+        servers = {
+            f"server {node.host} {node.host}:5432": f"server {node.host} {HOST}:{node.port} port {node.rest}"
+            for node in self._nodes
+        }
+        lines = recipe("haproxy", **{"*:5000": f"{HOST}:{self.port}", " port 8008": ""}, **servers)
+        (self.data / "cfg").write_text(lines)
+        self._run([program, "-db", "-f", str(self.data / "cfg")], None, 30)
+
+    def _is_ready(self) -> bool:
+        return _listens(self.port)
+
+
 class PatroniCluster:
     def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.proxy: HAProxy | None = None
         self.etcd = Etcd(folder)
         self.nodes = [Node(f"h{number}", folder, self.etcd) for number in (1, 2, 3)]
 
@@ -148,11 +181,16 @@ class PatroniCluster:
             node.start()
 
     def stop(self) -> None:
-        for server in (*self.nodes, self.etcd):
+        for server in (*([self.proxy] if self.proxy else []), *self.nodes, self.etcd):
             server.stop()
 
+    def behind_haproxy(self) -> None:
+        """From now on `url` leads there."""
+        self.proxy = HAProxy(self._folder, self.nodes)
+        self.proxy.start()
+
     def url(self, user: str = "postgres") -> str:
-        hosts = ",".join(f"{HOST}:{node.port}" for node in self.nodes)
+        hosts = ",".join(f"{HOST}:{server.port}" for server in ([self.proxy] if self.proxy else self.nodes))
         login = "postgres:owner-password" if user == "postgres" else user
         return f"postgresql://{login}@{hosts}/postgres?target_session_attrs=read-write"
 
@@ -167,9 +205,7 @@ class PatroniCluster:
     def by_role(self, role: str) -> Node | None:
         """E.g. the `leader`, the `sync_standby`."""
         names = [
-            name
-            for name, found in self.members().items()
-            if found["role"] == role and found["state"] in ("running", "streaming")
+            name for name, found in self.members().items() if found["role"] == role and found["state"] in WELL
         ]
         return next((node for node in self.nodes if node.host in names), None)
 
@@ -177,14 +213,32 @@ class PatroniCluster:
         """A leader, a synchronous standby, and a third that streams."""
         found = self.members()
         return sorted(m["role"] for m in found.values()) == ["leader", "replica", "sync_standby"] and all(
-            m["state"] in ("running", "streaming") for m in found.values()
+            m["state"] == ("running" if m["role"] == "leader" else "streaming") for m in found.values()
         )
+
+    def told(self) -> str:
+        """The members, and the ends of their logs."""
+        tails = [
+            "\n".join(node.log_path.read_text("utf-8", "replace").splitlines()[-40:]) for node in self.nodes
+        ]
+        return "\n---\n".join([str(self.members()), *tails])
+
+    def reinitialise_stuck(self) -> list[str]:
+        """As the runbook says: copy anew who does not come back; their names."""
+        found = self.members()
+        stuck = [node for node in self.nodes if found.get(node.host, {}).get("state") not in WELL]
+        for node in stuck:
+            _post(f"http://{HOST}:{node.rest}/reinitialize", force=True)
+        return [node.host for node in stuck]
 
     async def switch_over(self) -> None:
         leader, target = self.by_role("leader"), self.by_role("sync_standby")
         assert leader and target
-        body = json.dumps({"leader": leader.host, "candidate": target.host}).encode()
-        request = urllib.request.Request(
-            f"http://{HOST}:{leader.rest}/switchover", body, {"Content-Type": "application/json"}
+        await asyncio.to_thread(
+            _post, f"http://{HOST}:{leader.rest}/switchover", leader=leader.host, candidate=target.host
         )
-        await asyncio.to_thread(lambda: urllib.request.urlopen(request, timeout=60).read())
+
+
+def _post(url: str, **body: Any) -> None:
+    request = urllib.request.Request(url, json.dumps(body).encode(), {"Content-Type": "application/json"})
+    urllib.request.urlopen(request, timeout=60).read()
