@@ -92,7 +92,7 @@ class CreditsCharged(msgspec.Struct, frozen=True):
 
     book, sign = "spent:generation", -1
     stage = "charge"
-    words = "{amount}{parts:from}"
+    words = "{amount}{parts:from lot}"
     job: str
     order: str
     amount: int
@@ -108,7 +108,7 @@ class CreditsRefunded(msgspec.Struct, frozen=True):
 
     book, sign = "spent:generation", 1
     stage = "refund"
-    words = "{amount} back{parts:to}: {reason}{settled:, % of them against what was owed}"
+    words = "{amount} back{parts:to lot}: {reason}{settled:, % of them against what was owed}"
     job: str
     amount: int
     reason: str
@@ -126,7 +126,9 @@ class CreditsRevoked(msgspec.Struct, frozen=True):
 
     book, sign = "revoked:{kind}", -1
     stage = "revocation"
-    words = "{amount} taken back{parts:from}: {reason}{returned:, % go back}{money:, money %}{actor:, by %}"
+    words = (
+        "{amount} taken back{parts:from lot}: {reason}{returned:, % go back}{money:, money %}{actor:, by %}"
+    )
     amount: int
     reason: str
     reference: str | None = None
@@ -148,7 +150,9 @@ class CreditsRestored(msgspec.Struct, frozen=True):
 
     book, sign = "revoked:payment", 1
     stage = "refund"
-    words = "{amount} back{parts:to}: refund {reference} failed{settled:, % of them against what was owed}"
+    words = (
+        "{amount} back{parts:to lot}: refund {reference} failed{settled:, % of them against what was owed}"
+    )
     amount: int
     reference: str
     parts: tuple[Part, ...] = ()

@@ -1,6 +1,7 @@
 """Questions of an auditor about facts: who did what, what is unusual, who may log in, who read what."""
 
 from collections.abc import Iterator
+from gettext import NullTranslations
 from hashlib import sha256
 from itertools import islice
 from typing import Any, Final
@@ -8,7 +9,8 @@ from typing import Any, Final
 from events.envelope import Recorded
 from ledger.postgres import Reader
 from ledger.sql import load_queries
-from projections.reports.journal import ACTED, PROCESSES, entries, recorded
+from projections.reports.event_text import ENGLISH, describe_stored
+from projections.reports.journal import ACTED, PROCESSES, recorded
 from projections.reports.log_position import AsOf, locate
 
 query = load_queries("projections.reports")
@@ -20,14 +22,16 @@ DRAWS_MAX: Final = 200_000
 _DRAWS_AT_ONCE: Final = 2_000
 
 
-async def actions(reader: Reader, actor: str, start: AsOf | None, end: AsOf, limit: int) -> Rows:
+async def actions(
+    reader: Reader, actor: str, start: AsOf | None, end: AsOf, limit: int, texts: NullTranslations = ENGLISH
+) -> Rows:
     """What `login:NAME` or `account:ID` caused, appended, paused and read; the newest first."""
     positions, times = await _bounds(reader, start, end)
     sql = query("acted").format(acted=ACTED, processes=PROCESSES)
     rows: Rows = [
-        {"at_us": e.recorded.recorded_at_us, "position": e.recorded.position, "what": e.recorded.type}
-        | {"of": e.recorded.stream, "words": e.what}
-        for e in await entries(reader, await recorded(reader, sql, actor, *positions, limit))
+        {"at_us": e.recorded_at_us, "position": e.position, "what": e.type}
+        | {"of": e.stream, "words": describe_stored(e.type, e.data, texts)}
+        for e in await recorded(reader, sql, actor, *positions, limit)
     ]
     login = actor.removeprefix("login:")
     rows += map(dict, await reader.fetch(query("actions_beside"), actor, login, *times, limit))

@@ -1,6 +1,7 @@
 """Causal chain: payment → grant → charge → attempts → task → video → message."""
 
 from collections.abc import Iterable, Sequence
+from gettext import NullTranslations
 from typing import Literal
 
 import msgspec
@@ -14,7 +15,7 @@ from events.stream_names import account_of, account_stream, job_of, payment_of
 from ledger.postgres import Reader
 from ledger.sql import load_queries
 from projections.engine.errors import NothingOfThatNameError
-from projections.reports.event_text import describe, money
+from projections.reports.event_text import ENGLISH, describe, describe_stored, money
 
 query = load_queries("projections.reports")
 
@@ -56,6 +57,13 @@ class Step(msgspec.Struct, frozen=True):
     reference: str | None = None
     data: str | None = None
     ref: str = ""
+    message: Message | None = None
+
+    def told(self, texts: NullTranslations) -> str:
+        """`what` in another language; a payment outside the log is a reference, in any."""
+        if self.message is not None:
+            return _what_became(self.message, texts)
+        return self.what if self.data is None else describe_stored(self.type, self.data, texts)
 
 
 class Chain(msgspec.Struct, frozen=True):
@@ -148,19 +156,32 @@ def _payment(recorded: Recorded, event: Event) -> Step | None:
 
 
 def _told(message: Message) -> Step:
-    subject = {"video": "the video", "gift": "the late video", "failure": "why there is no video"}
+    at_us = message.settled_at_us if message.settled_at_us is not None else message.owed_at_us
+    return Step(
+        "message", at_us, _what_became(message, ENGLISH), account=message.account, job=message.job,
+        order=message.order, message=message,
+    )  # fmt: skip
+
+
+def _what_became(message: Message, texts: NullTranslations) -> str:
+    subject = {
+        "video": texts.gettext("the video"),
+        "gift": texts.gettext("the late video"),
+        "failure": texts.gettext("why there is no video"),
+    }
     said = subject.get(message.kind, message.kind)
-    tries = f", {message.attempts} attempts" if message.attempts > 1 else ""
-    why = f": {message.last_error}" if message.last_error else ""
+    n = message.attempts
+    after = texts.ngettext(", {n} attempt", ", {n} attempts", n).format(n=n) if n > 1 else ""
+    if message.last_error and message.state != "sent":
+        after += f": {message.last_error}"
     match message.state:
         case "sent":
-            what = f"sent to the chat: {said}, message {message.message_id}{tries}"
+            words = texts.gettext("sent to the chat: {what}, message {number}")
         case "pending" | "sending":
-            what = f"owed to the chat, {message.state}: {said}{tries}{why}"
-        case state:
-            what = f"not sent to the chat, {state}: {said}{tries}{why}"
-    at_us = message.settled_at_us if message.settled_at_us is not None else message.owed_at_us
-    return Step("message", at_us, what, account=message.account, job=message.job, order=message.order)
+            words = texts.gettext("owed to the chat, {state}: {what}")
+        case _:
+            words = texts.gettext("not sent to the chat, {state}: {what}")
+    return words.format(what=said, state=message.state, number=message.message_id) + after
 
 
 async def explain(reader: Reader, name: str) -> Chain:

@@ -5,6 +5,10 @@ Error classes are words of the runbook and the metrics too; a page keeps theirs 
 
 from typing import Final
 
+from events.errors import NeurocardsError
+from ledger import errors
+from projections.engine.errors import NothingOfThatNameError
+from services.operations.jobs import NotOfferedError
 from services.platform.catalogues import N_
 
 NAMES: Final = frozenset({
@@ -38,3 +42,29 @@ def spoken(value: str) -> str:
     """The msgid of a state, stage, kind or class; itself if it has none."""
     said = value.replace("_", " ")
     return said if said in NAMES else value
+
+
+REFUSED: Final[dict[type[NeurocardsError], str]] = {
+    errors.AccountNotOpenError: N_("There is no such account."),
+    errors.AccountErasedError: N_("The account was erased."),
+    errors.InsufficientCreditsError: N_("Not so many credits are there."),
+    errors.ApprovalNeededError: N_("So many credits take a second person."),
+    errors.ChangeClosedError: N_("The proposal is not open any more."),
+    errors.JobNotFoundError: N_("There is no such job."),
+    errors.JobFinishedError: N_("The job has ended already."),
+    errors.JobUnfinishedError: N_("The job has not ended yet."),
+    errors.AlreadyRequeuedError: N_("The job is made again already."),
+    errors.SubmissionOpenError: N_("The provider still works on it."),
+    errors.SalesPausedError: N_("Sales are paused."),
+    errors.KeyReusedError: N_("This form was sent before with something else; open it again."),
+    errors.LedgerBusyError: N_("Too much is being recorded just now; send the form once more."),
+    errors.LedgerUnavailableError: N_("The database does not answer; send the form once more."),
+    NotOfferedError: N_("The catalogue does not offer this model."),
+    NothingOfThatNameError: N_("There is nothing of that name."),
+}
+"""Why the ledger says no, beside its own English words. A class stands for those below it."""
+
+
+def refusal(error: Exception) -> str:
+    """The msgid of why; nothing where only the error's own words tell."""
+    return next((REFUSED[kind] for kind in type(error).__mro__ if kind in REFUSED), "")

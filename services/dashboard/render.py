@@ -45,13 +45,14 @@ class Renderer:
 
     def __init__(self, *, now_us: Callable[[], int] = lambda: time.time_ns() // 1000) -> None:
         self._now_us = now_us
+        self.texts = {locale: load_texts(locale) for locale in LOCALES}
         self._environments = {locale: self._environment(locale) for locale in LOCALES}
 
     def render(self, locale: str, template: str, **facts: Any) -> str:
         return self._environments[locale].get_template(template).render(**facts)
 
     def _environment(self, locale: str) -> Environment:
-        texts = load_texts(locale)
+        texts = self.texts[locale]
         made = Environment(
             loader=PackageLoader("services.dashboard"),
             autoescape=True,

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from gettext import NullTranslations
 from typing import Any, Final
 
 from aiohttp import web
@@ -63,6 +64,10 @@ class Visit:
     @property
     def pool(self) -> Pool:
         return self.context.pool
+
+    @property
+    def texts(self) -> NullTranslations:
+        return self.context.renderer.texts[self.user.locale]
 
     def part(self, name: str) -> str:
         """A part of the path."""

@@ -77,7 +77,7 @@ async def actions(visit: Visit) -> web.Response:
     """Actions of one actor, or else the newest of all people."""
     actor = visit.arg("actor")
     if actor:
-        rows = await audit_questions.actions(visit.pool, actor, *period(visit), SHOWN)
+        rows = await audit_questions.actions(visit.pool, actor, *period(visit), SHOWN, visit.texts)
     else:
         found = await visit.pool.fetch(query("acted_last").format(acted=ACTED), ACTED_POSITIONS, SHOWN)
         rows = [
@@ -87,7 +87,7 @@ async def actions(visit: Visit) -> web.Response:
                 "actor": row["actor"],
                 "what": row["type"],
             }
-            | {"of": row["stream"], "words": describe_stored(row["type"], row["data"])}
+            | {"of": row["stream"], "words": describe_stored(row["type"], row["data"], visit.texts)}
             for row in found
         ]
     names = await names_of(visit, {actor, *(row.get("actor") or "" for row in rows)})

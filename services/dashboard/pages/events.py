@@ -52,7 +52,7 @@ async def events(visit: Visit) -> web.Response:
     wanted = filter_of(visit)
     measure = visit.arg("measure", "count")
     found = await search(visit.pool, wanted, visit.int_arg("before"))
-    shown = [(recorded, describe_stored(recorded.type, recorded.data)) for recorded in found.events[:SHOWN]]
+    shown = [(row, describe_stored(row.type, row.data, visit.texts)) for row in found.events[:SHOWN]]
     try:
         made = measured(measure, found.events[::-1])
     except CodecError:
@@ -81,7 +81,7 @@ async def event(visit: Visit) -> web.Response:
         "event.html",
         event=recorded,
         entry=(await entries(visit.pool, [recorded]))[0],
-        words=describe_stored(recorded.type, recorded.data),
+        words=describe_stored(recorded.type, recorded.data, visit.texts),
         pretty=msgspec.json.format(recorded.data, indent=2),
         data_sha256=sha256(recorded.data.encode()).hexdigest(),
         before=before,

@@ -14,6 +14,7 @@ from aiohttp import web
 
 from events.errors import NeurocardsError
 from services.dashboard.actions import ACTIONS, TARGETS_MAX, Action, Given, names_of
+from services.dashboard.names import refusal
 from services.dashboard.routes import Role, Route
 from services.dashboard.visit import BadArgumentError, Visit
 from services.operations.runner import newest, query
@@ -74,22 +75,22 @@ async def answer(action: Action, visit: Visit) -> web.Response:
     try:
         where = await (await action.plan(visit, given)).do(key, reason)
     except REFUSALS as error:
-        return await _form(action, visit, given, key, str(error), reason)
+        return await _form(action, visit, given, key, error, reason)
     raise web.HTTPSeeOther(where)
 
 
 async def _form(
-    action: Action, visit: Visit, given: Given, key: str, refused: str = "", reason: str = ""
+    action: Action, visit: Visit, given: Given, key: str, refused: Exception | None = None, reason: str = ""
 ) -> web.Response:
     plan = None
     if all(given.get(field.name) for field in action.fields if field.needed):
         try:
             plan = await action.plan(visit, given)
         except NeurocardsError as error:
-            refused = str(error)
+            refused = error
     return await visit.render(
         "ask.html", status=409 if refused else 200, action=action, given=given, key=key, plan=plan,
-        refused=refused, reason=reason,
+        refused=refused, why=refused and refusal(refused), reason=reason,
     )  # fmt: skip
 
 
