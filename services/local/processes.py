@@ -2,11 +2,14 @@
 
 import contextlib
 import os
+import random
 import signal
 import socket
 import subprocess
 import time
 from pathlib import Path
+
+_LISTENING = range(20_000, 32_000)
 
 
 def alive(pid: int) -> bool:
@@ -64,6 +67,14 @@ def port_is_free(host: str, port: int) -> bool:
 
 
 def free_port(host: str) -> int:
+    """A port that is not listened on.
+
+    It is used some time after it was asked for, again after a restart, so it is none that systems give to
+    outgoing connections (from 32768 on in Linux, 49152 elsewhere) while there is such a one.
+    """
+    for port in random.SystemRandom().sample(_LISTENING, 50):
+        if port_is_free(host, port):
+            return port
     with socket.socket(_family(host)) as probe:
         probe.bind((host, 0))
         return int(probe.getsockname()[1])

@@ -23,7 +23,7 @@ from urllib.parse import SplitResult, urlsplit
 
 import structlog
 from redis.asyncio import Redis
-from redis.asyncio.connection import parse_url
+from redis.asyncio.connection import ConnectionPool, parse_url
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool
 from redis.backoff import ExponentialWithJitterBackoff, NoBackoff
@@ -92,6 +92,7 @@ def _client(settings: Settings, **options: Any) -> Redis:
     try:
         watched = urlsplit(url).scheme.endswith("+sentinel")
         client: Redis = _primary(urlsplit(url), options) if watched else Redis.from_url(url, **options)
+        _tell_closed(client.connection_pool)
         client.connection_pool.connection_class(**client.connection_pool.connection_kwargs)
     except (TypeError, ValueError, RedisError) as error:
         raise SettingsError([f"REDIS_URL: {error}"]) from error
@@ -121,10 +122,27 @@ def _primary(url: SplitResult, options: dict[str, Any]) -> Redis:
     places = [urlsplit(f"//{host}") for host in hosts.split(",")]
     addresses = [(place.hostname, place.port or SENTINEL_PORT) for place in places]
     sentinel = Sentinel(addresses, sentinel_kwargs=asked)  # type: ignore[no-untyped-call]
+    for asked_one in sentinel.sentinels:
+        _tell_closed(asked_one.connection_pool)
     client: Redis = sentinel.master_for(
         name, connection_pool_class=_PrimaryPool, **{**options, **given, "ssl": tls}
     )
     return client
+
+
+class _Closed:
+    async def send_packed_command(self, *words: Any, **options: Any) -> None:
+        """Raises ConnectionError where uvloop says RuntimeError: closed."""
+        try:
+            await super().send_packed_command(*words, **options)  # type: ignore[misc]
+        except RuntimeError as error:
+            raise RedisConnectionError(str(error)) from error
+
+
+def _tell_closed(pool: ConnectionPool) -> None:
+    """Make a lost connection an error of Redis, for this pool."""
+    kind = pool.connection_class
+    pool.connection_class = type(kind.__name__, (_Closed, kind), {})
 
 
 class _PrimaryPool(SentinelConnectionPool):

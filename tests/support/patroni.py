@@ -98,7 +98,7 @@ class Node(EmbeddedServer):
                 "0.0.0.0:5432": f"{HOST}:{self.port}", "h1:5432": f"{HOST}:{self.port}",
                 "/var/lib/postgresql/data": str(self.data),
                 "/usr/lib/postgresql/18/bin": str(programs),
-                "10.0.0.0/8 scram-sha-256": f"{HOST}/32 trust",
+                "10.0.0.0/8 scram-sha-256": f"{HOST}/24 trust",
                 "/run/postgresql": str(self._folder),
             })
         )  # fmt: skip

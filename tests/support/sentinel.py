@@ -37,6 +37,7 @@ class Server(EmbeddedServer):
         self._lines = [
             f"port {self.port}",
             f"bind {HOST}",
+            "protected-mode no",
             f"dir {self.data}",
             f"pidfile {self.pid_file}",
             *lines,

@@ -209,10 +209,17 @@ class Services:
         name: str | None = None,
         wait_s: float | None = PATIENCE_S,
         module: str = CLI,
+        before: Sequence[str] = (),
         **env: Any,
     ) -> ServiceProcess:
-        """Start one; `name` tells two of a kind apart, `env` (variable names) comes on top."""
-        process = ServiceProcess(service, self.folder, self.env | env, name=name, module=module)
+        """Start one; `name` tells two of a kind apart, `env` (variable names) comes on top.
+
+        `before`: words that come before the program's, as `ip netns exec`.
+        """
+        command = [*before, sys.executable, "-m", module, "serve", service] if before else None
+        process = ServiceProcess(
+            service, self.folder, self.env | env, name=name, command=command, module=module
+        )
         self.all.append(process)
         return process.start(wait_s=wait_s)
 

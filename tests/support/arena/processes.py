@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any, Final
 
 from tests.support.servers import OPERATOR
@@ -25,13 +25,23 @@ class Processes:
         self.notifier_died = False
         """Whether a send may have been cut off by the end of its sender."""
 
-    def begin(self, service: str, *, name: str | None = None, odd: bool = False, **env: Any) -> str:
+    def begin(
+        self,
+        service: str,
+        *,
+        name: str | None = None,
+        odd: bool = False,
+        before: Sequence[str] = (),
+        **env: Any,
+    ) -> str:
         """Start one without waiting for it; its name. With ODD_… in `env` it is an odd one."""
         odd = odd or any(variable.startswith("ODD_") for variable in env)
         name = name or service
         env.setdefault("DATABASE_URL", own_login(self.services.env["DATABASE_URL"], service))
         module = ODD if odd else CLI
-        self.running[name] = self.services.start(service, name=name, wait_s=None, module=module, **env)
+        self.running[name] = self.services.start(
+            service, name=name, wait_s=None, module=module, before=before, **env
+        )
         return name
 
     async def ready(self, *names: str) -> None:
