@@ -96,6 +96,7 @@ async def make_checkpoint(
         else:
             before = await _predecessor(connection, origin, last, known)
             async with pool.acquire() as other, other.transaction(**_SNAPSHOT):
+                await other.execute(query("take_time"))
                 states, books = await _states(other)
             statement = LogStated(str(keys[0].named(origin).public), program, states, books, before)
             after = told[-1].position if told else 0

@@ -24,6 +24,9 @@ logger = structlog.get_logger()
 
 CONNECT_TIMEOUT_S = 5.0
 COMMAND_TIMEOUT_S = 20.0
+TRANSACTION_TIMEOUT = "30s"
+"""Of a pool. Neither other timeout ends the session of a process that froze between two messages of a
+statement: it holds its locks as if it were at work."""
 UNUSABLE = (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 """What connecting raises: no answer, no name, a refusal, what is no Postgres. See `start_error`."""
 
@@ -59,7 +62,7 @@ async def create_pool(settings: Settings, name: str, *, min_size: int = 1, max_s
             setup=_require_writable,
             reset=_keep_session,
             target_session_attrs=READ_WRITE,
-            server_settings=server_settings(name),
+            server_settings=server_settings(name) | {"transaction_timeout": TRANSACTION_TIMEOUT},
         )
         async with AsyncExitStack() as undo:
             undo.push_async_callback(pool.close)

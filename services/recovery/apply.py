@@ -137,6 +137,7 @@ class Repair:
     async def _notifier(self) -> None:
         """Back to where it missed nothing; what it has sent stays known, so nothing is sent again."""
         async with self._pool.acquire() as connection, connection.transaction():
+            await connection.execute("SET LOCAL transaction_timeout = 0")
             await connection.execute("SELECT FROM cursors WHERE name = $1 FOR UPDATE", NOTIFIER)
             for name in ("deliveries_forget", "deliveries_keep", "lines_forget", "statuses_abandon"):
                 await connection.execute(query(name))
