@@ -6,6 +6,7 @@ BIN := $(VENV)/bin
 TOOLS := .venv-tools
 PEERS := .venv-peers
 HA := .venv-ha
+S3 := .venv-s3
 HA_PYTHON ?= $(firstword $(wildcard /usr/bin/python3) $(PYTHON))
 DEPLOY := .venv-deploy
 WORKERS ?= 1
@@ -29,7 +30,7 @@ NO_SERVERS := No embedded Postgres and Valkey for this platform: install postgre
 or redis, or set DATABASE_URL and REDIS_URL. Everything else is installed.
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test unit cover check check-deploy image format hooks bench chaos chaos-ten chaos-ha pgbouncer browser screens demo lock clean
+.PHONY: help install run test unit cover check check-deploy image format hooks bench chaos chaos-ten chaos-ha pgbouncer s3 browser screens demo lock clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -67,7 +68,7 @@ run: $(VENV)/.stamp-run ## Start everything: databases, sandbox and services; pr
 	@exec $(BIN)/neurocards up --workers $(WORKERS)
 
 test: $(VENV)/.stamp-dev ## Run the whole test suite; it starts what it needs itself
-	PYTHONDONTWRITEBYTECODE= $(WATCHED) 20 $(BIN)/python -m pytest --numprocesses $(JOBS) -m "not bench and not chaos and not chaos_ha and not pgbouncer and not browser"
+	PYTHONDONTWRITEBYTECODE= $(WATCHED) 20 $(BIN)/python -m pytest --numprocesses $(JOBS) -m "not bench and not chaos and not chaos_ha and not pgbouncer and not s3 and not browser"
 
 unit: $(VENV)/.stamp-dev ## Run only the tests that need no server
 	PYTHONDONTWRITEBYTECODE= $(WATCHED) 10 $(BIN)/python -m pytest --numprocesses 2 tests/unit
@@ -133,6 +134,14 @@ chaos-ha: $(VENV)/.stamp-dev $(HA)/.stamp ## Let Redis and Postgres fail over by
 pgbouncer: $(VENV)/.stamp-dev ## Run the tests through PgBouncer in transaction mode; PGBOUNCER=/path/to/another one
 	PYTHONDONTWRITEBYTECODE= $(WATCHED) 10 $(BIN)/python -m pytest -m pgbouncer tests/integration/test_pgbouncer.py
 
+$(S3)/.stamp: $(TOOLS)/.stamp-uv requirements-s3.lock
+	@test -x $(S3)/bin/python || $(PYTHON) -m venv --without-pip $(S3)
+	@{ $(call INSTALL,$(S3)/bin/python,--require-hashes --requirement requirements-s3.lock); } \
+	  && touch $@ || echo "SeaweedFS and moto are not installed: the bucket is not tried."
+
+s3: $(VENV)/.stamp-dev $(S3)/.stamp ## Try the blob store and locked notes against two S3 servers, SeaweedFS and moto
+	PYTHONDONTWRITEBYTECODE= $(WATCHED) 20 $(BIN)/python -m pytest -m s3 tests/unit tests/integration
+
 $(VENV)/.stamp-browser: $(VENV)/.stamp-dev requirements-browser.lock
 	@{ $(call INSTALL,$(BIN)/python,--require-hashes --requirement requirements-browser.lock); } \
 	  && touch $@ || echo "Playwright is not installed: the tests that need it are left out."
@@ -150,5 +159,5 @@ lock: $(TOOLS)/.stamp-uv ## Pin the dependencies of pyproject.toml anew
 	.ci/lock
 
 clean: ## Remove the environment, caches and build leftovers; the data in .neurocards stays
-	rm -rf $(VENV) $(TOOLS) $(PEERS) $(HA) $(DEPLOY) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist *.egg-info
+	rm -rf $(VENV) $(TOOLS) $(PEERS) $(HA) $(S3) $(DEPLOY) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -37,7 +37,7 @@ from services.payments.orders import PaymentOrders
 from services.payments.stars import StarsPayments
 from services.payments.yookassa import YooKassaPayments
 from services.platform.ask_time import ask_time
-from services.platform.blobs import open_blobs
+from services.platform.blob_stores import open_blobs
 from services.platform.catalogues import DEFAULT_LOCALE, LOCALES
 from services.platform.i18n import Catalogues
 from services.platform.periodic import repeat, sleep

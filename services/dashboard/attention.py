@@ -55,7 +55,9 @@ class Known(msgspec.Struct, frozen=True):
 SAID: Final = {
     "books": N_("Verifying found what cannot be in the log or the books: %(kinds)s. Repair nothing yet."),
     "unverified": N_("The log has not been verified for long: is maintenance running?"),
-    "nowhere": N_("Signed notes are kept nowhere but here: set NOTES_CHAT_ID or NOTES_MAIL_TO."),
+    "nowhere": N_(
+        "Signed notes are kept nowhere but here: set NOTES_MAIL_TO, NOTES_BUCKET or NOTES_CHAT_ID."
+    ),
     "undelivered": N_("A signed note has not been delivered."),
     "overdue": N_("%(count)s jobs are past their deadline and not refunded: is the monitor running?"),
     "paused": N_("Sales are paused: nobody can order or pay."),

@@ -43,7 +43,7 @@ from services.payments.reconciliation import Reconciliation
 from services.payments.stars import StarsPayments
 from services.payments.yookassa import YooKassaPayments
 from services.platform.ask_time import ask_time
-from services.platform.blobs import open_blobs
+from services.platform.blob_stores import open_blobs
 from services.platform.process import Runtime
 from services.platform.process_ledger import start_ledger
 from services.platform.redis import command_client

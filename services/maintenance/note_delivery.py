@@ -17,6 +17,7 @@ from ledger.checkpoints.signed_note import NoteError
 from ledger.checkpoints.store import words_for
 from ledger.postgres import Pool
 from ledger.sql import load_queries
+from services.adapters.object_lock import put_locked
 from services.adapters.smtp import send_file
 from services.adapters.telegram.send import why_not_taken
 from services.maintenance.metrics import NOTES_OWED_SINCE
@@ -39,6 +40,7 @@ class NoteDelivery:
         self._pool = pool
         self._bot = bot
         self._smtp = settings.smtp_url or ""
+        self._settings = settings
         self._places = note_places(settings)
 
     async def run_once(self) -> int:
@@ -68,6 +70,10 @@ class NoteDelivery:
                 return await why_not_taken(
                     self._bot.send_document(int(to), file, caption=words, parse_mode=None)
                 )
+            if kind == "bucket":
+                bucket, key = self._settings.notes_bucket, self._settings.notes_bucket_key
+                assert bucket and key
+                return await put_locked(bucket, key.get_secret_value(), name, note.encode())
             await asyncio.to_thread(send_file, self._smtp, to, words, _TEXT, name, note.encode())
         except smtplib.SMTPResponseException as error:
             return f"{type(error).__name__}: {error.smtp_code}"

@@ -31,7 +31,7 @@ from services.accounts.logged_files import check_files
 from services.accounts.personal_data import PersonalData
 from services.maintenance.metrics import PROBLEMS, VERIFICATION_FAILURES, VERIFIED_AT, VERIFIED_POSITION
 from services.maintenance.verification_memory import VerificationMemory, Verified
-from services.platform.blobs import open_blobs
+from services.platform.blob_stores import open_blobs
 from services.platform.database import server_settings
 from services.platform.settings import Settings
 from services.recovery import checkpoint_files

@@ -14,7 +14,7 @@ from services.notifier.messages import Messages, notifier_texts
 from services.notifier.payment_messages import PaymentMessages
 from services.notifier.sender import Sender
 from services.notifier.status_editor import Editor, StatusStore, order_contents, payment_contents
-from services.platform.blobs import open_blobs
+from services.platform.blob_stores import open_blobs
 from services.platform.database import create_pool
 from services.platform.file_links import FileLinks
 from services.platform.periodic import repeat

@@ -31,6 +31,10 @@ OLD_SECRETS: Final = Counter(
     "Callbacks and links under a secret that is taken and no longer signs",
     ["what"],
 )
+BLOB_STORE_FAILURES: Final = Counter(
+    "neurocards_blob_store_failures_total",
+    "Calls of the bucket with photos and videos that failed after its client's retries",
+)
 FEED_EVENTS: Final = Counter(
     "neurocards_feed_events_total", "Events read by in-order consumers, by where from", ["source"]
 )

@@ -14,10 +14,13 @@ from services.platform.settings_types import (
     Days,
     MailAddress,
     Mode,
+    NotesBucket,
     Port,
     PostgresUrl,
     ProxyUrl,
     RedisUrl,
+    S3Key,
+    S3Url,
     SafeUrl,
     SmtpUrl,
     Subject,
@@ -60,6 +63,15 @@ class SettingsFields(BaseSettings, defer_build=True):
         validation_alias="NEUROCARDS_DATA_DIR",
         description="Folder of everything kept on this machine: databases, blobs, logs, the sandbox's memory",
     )
+    blobs_url: S3Url | None = Field(
+        None,
+        description="Bucket of photos and videos, s3://bucket/prefix?endpoint=https://…&region=…; empty: the "
+        "folder blobs in NEUROCARDS_DATA_DIR",
+    )
+    blobs_key: S3Key | None = Field(
+        None, description="Its access key, for who writes, ID:SECRET; empty: the role of the machine"
+    )
+    blobs_read_key: S3Key | None = Field(None, description="The same for web and notifier, which only read")
     secrets_dir: Path | None = Field(
         None,
         description="Folder with a file per secret (bot_token, kie_api_keys, …), as containers have it; the "
@@ -273,6 +285,14 @@ class SettingsFields(BaseSettings, defer_build=True):
     notes_mail_to: Annotated[tuple[MailAddress, ...], Commas] = Field(
         (), description="Addresses, separated by commas, that signed notes are mailed to; needs SMTP_URL"
     )
+    notes_bucket: NotesBucket | None = Field(
+        None,
+        description="Bucket with Object Lock that signed notes are stored in, s3://bucket/prefix?endpoint=…"
+        "&region=…&days=3650; needs NOTES_BUCKET_KEY",
+    )
+    notes_bucket_key: S3Key | None = Field(
+        None, description="An access key that may put objects and their retention there, ID:SECRET"
+    )
     smtp_url: SmtpUrl | None = Field(
         None, repr=False, description="Mail server, smtps://user:password@host:465, or smtp:// for STARTTLS"
     )
@@ -367,6 +387,8 @@ class SettingsFields(BaseSettings, defer_build=True):
             raise ValueError("KIE_API_KEYS_RETIRING: has a key that KIE_API_KEYS has too; take it out of one")
         if self.notes_mail_to and not self.smtp_url:
             raise ValueError("SMTP_URL: must be set too; NOTES_MAIL_TO needs it")
+        if self.notes_bucket and not self.notes_bucket_key:
+            raise ValueError("NOTES_BUCKET_KEY: must be set too; NOTES_BUCKET needs it")
         seen_s = self.payments_compare_days * 86_400.0
         if seen_s <= PAYMENT_GIVE_UP_S + self.payments_compare_seconds:
             raise ValueError(

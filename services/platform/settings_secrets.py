@@ -15,6 +15,8 @@ SECRETS: Final[dict[str, frozenset[str]]] = {
         "database_owner_url": "",
         "database_direct_url": "bot relay",
         "audit_database_url": "",
+        "blobs_key": "bot worker maintenance",
+        "blobs_read_key": "web notifier",
         "redis_url": "bot web worker maintenance relay projector notifier dashboard",
         "bot_token": "bot maintenance notifier",
         "kie_api_keys": "web worker maintenance",
@@ -31,6 +33,7 @@ SECRETS: Final[dict[str, frozenset[str]]] = {
         "alerts_chat_id": "maintenance",
         "notes_chat_id": "maintenance",
         "notes_mail_to": "maintenance",
+        "notes_bucket_key": "maintenance",
         "smtp_url": "maintenance",
         "otel_exporter_otlp_headers": f"{_SERVICES} sandbox",
     }.items()

@@ -3,7 +3,7 @@
 import ipaddress
 import re
 from typing import Annotated, Any, Final, Literal
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 
@@ -70,6 +70,38 @@ def _redis_url(value: str) -> str:
     return _readable(value, "redis://user:password@host:6379/0")
 
 
+def s3_place(url: str) -> tuple[str, str, dict[str, str]]:
+    """Bucket, prefix and options of s3://bucket/prefix?endpoint=…&region=…"""
+    parts = urlsplit(url)
+    return parts.netloc, parts.path.strip("/"), dict(parse_qsl(parts.query))
+
+
+def _s3_url(value: str, more: tuple[str, ...] = ()) -> str:
+    if "@" in urlsplit(value).netloc:
+        raise ValueError("holds a key: that is a setting of its own, or it would be shown")
+    bucket, prefix, known = s3_place(value)
+    strange = [name for name in known if name not in ("endpoint", "region", *more)]
+    right = value.startswith("s3://") and re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{1,62}", bucket)
+    if not right or strange or not re.fullmatch(r"([\w-][\w.-]*(/[\w-][\w.-]*)*)?", prefix, re.ASCII):
+        raise ValueError("must look like s3://bucket/prefix?endpoint=https://host&region=name")
+    if "endpoint" in known:
+        _http_url(known["endpoint"])
+    return value
+
+
+def _notes_bucket(value: str) -> str:
+    _s3_url(value, ("days",))
+    if not re.fullmatch(r"[1-9]\d{0,4}", s3_place(value)[2].get("days", "1")):
+        raise ValueError("days is for how many days a note is locked: 1 to 99999")
+    return value
+
+
+def _s3_key(value: SecretStr) -> SecretStr:
+    if not re.fullmatch(r"[^\s:]+:\S+", value.get_secret_value()):
+        raise ValueError("must be the id and the secret of an access key, as ID:SECRET")
+    return value
+
+
 def _readable(url: str, example: str) -> str:
     """The address if valid; errors do not show it: it may hold a password."""
     try:
@@ -106,6 +138,9 @@ RedisUrl = Annotated[str, AfterValidator(_redis_url)]
 BotToken = Annotated[SecretStr, AfterValidator(_bot_token)]
 ProxyUrl = Annotated[SecretStr, AfterValidator(_proxy_url)]
 SmtpUrl = Annotated[str, AfterValidator(_smtp_url)]
+S3Url = Annotated[str, AfterValidator(_s3_url)]
+NotesBucket = Annotated[str, AfterValidator(_notes_bucket)]
+S3Key = Annotated[SecretStr, AfterValidator(_s3_key)]
 MailAddress = Annotated[str, Field(pattern=r"^[^\s@<>,;\"]+@[^\s@<>,;\"]+$")]
 Subject = Literal["service", "commodity", "job", "payment", "intellectual_activity", "another"]
 Mode = Literal["full_prepayment", "full_payment", "advance"]

@@ -50,9 +50,10 @@ def folder(settings: Settings) -> Path:
 
 
 def note_places(settings: Settings) -> list[str]:
-    """Where notes are sent: `chat -100123`, `mail olga@example.org`."""
+    """Where notes are sent: `chat -100123`, `mail olga@example.org`, `bucket s3://notes/cards`."""
     chats = [] if settings.notes_chat_id is None else [f"chat {settings.notes_chat_id}"]
-    return chats + [f"mail {address}" for address in settings.notes_mail_to]
+    buckets = [f"bucket {settings.notes_bucket.partition('?')[0]}"] if settings.notes_bucket else []
+    return [*chats, *(f"mail {address}" for address in settings.notes_mail_to), *buckets]
 
 
 def signing_keys(settings: Settings) -> list[PrivateKey]:

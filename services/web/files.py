@@ -7,13 +7,17 @@ from collections import Counter
 from hashlib import sha256
 from typing import Final
 
+import structlog
 from aiohttp import web
 
-from services.platform.blobs import BlobError, BlobStore
+from services.platform.blobs import BlobError, BlobStore, BlobStoreAwayError
 from services.platform.file_links import PREFIX, FileLinks, LinkError
+
+logger = structlog.get_logger()
 
 _RANGE: Final = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 _MAX_AGE_S: Final = 3600
+_LATER: Final = {"Retry-After": "5"}
 STALL_S_MAX: Final = 60.0
 """Whoever takes nothing for so long is not waited for."""
 DOWNLOADS_MAX: Final = 128
@@ -37,6 +41,9 @@ class Files:
             size_bytes = await self._blobs.size_bytes(blob)
         except (LinkError, BlobError):
             raise web.HTTPNotFound from None
+        except BlobStoreAwayError as error:
+            logger.warning("files_away", reason=str(error))
+            raise web.HTTPServiceUnavailable(headers=_LATER) from None
         if size_bytes is None:
             raise web.HTTPNotFound
         etag = f'"{sha256(f"{blob}:{size_bytes}".encode()).hexdigest()[:32]}"'
@@ -60,7 +67,7 @@ class Files:
         self, request: web.Request, blob: str, start: int, length: int, status: int, headers: dict[str, str]
     ) -> web.StreamResponse:
         if self._running.total() >= DOWNLOADS_MAX or self._running[blob] >= DOWNLOADS_OF_ONE_MAX:
-            raise web.HTTPServiceUnavailable(headers={"Retry-After": "5"})
+            raise web.HTTPServiceUnavailable(headers=_LATER)
         self._running[blob] += 1
         try:
             return await self._stream(request, blob, start, length, status, headers)
@@ -75,14 +82,14 @@ class Files:
         response.content_length = length
         await response.prepare(request)
         if request.method != "HEAD":
-            async for chunk in self._blobs.stream(blob, start=start, length=length):
-                try:
+            try:
+                async for chunk in self._blobs.stream(blob, start=start, length=length):
                     async with asyncio.timeout(STALL_S_MAX):
                         await response.write(chunk)
-                except TimeoutError:
-                    if request.transport is not None:
-                        request.transport.abort()  # closing would wait for what is not taken
-                    return response
+            except (TimeoutError, BlobError, BlobStoreAwayError):
+                if request.transport is not None:
+                    request.transport.abort()  # closing would wait for what is not taken
+                return response
         await response.write_eof()
         return response
 

@@ -12,7 +12,7 @@ from services.adapters.yookassa.gateway import YooKassa
 from services.payments.orders import PaymentOrders
 from services.payments.yookassa import YooKassaPayments
 from services.platform.ask_time import ask_time
-from services.platform.blobs import open_blobs
+from services.platform.blob_stores import open_blobs
 from services.platform.errors import StartError
 from services.platform.file_links import FileLinks
 from services.platform.health import Health, address_of, health_routes

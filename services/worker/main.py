@@ -18,7 +18,7 @@ from services.generation.circuit_breaker.store import CircuitBook, Circuits, rhy
 from services.generation.provider_limits import ProviderLimits, ProviderRates
 from services.generation.wait_estimate import RenderTimes
 from services.platform.ask_time import ask_time
-from services.platform.blobs import open_blobs
+from services.platform.blob_stores import open_blobs
 from services.platform.process import Runtime
 from services.platform.process_ledger import start_ledger
 from services.platform.redis import blocking_client, command_client

@@ -21,7 +21,8 @@ from ledger.log.reader import LogReader
 from services.accounts.personal_data import PersonalData
 from services.local.postgres import EmbeddedPostgres
 from services.local.valkey import EmbeddedValkey
-from services.platform.blobs import one_chunk, open_blobs
+from services.platform.blob_stores import open_blobs
+from services.platform.blobs import one_chunk
 from services.platform.database import create_pool
 from services.platform.settings import load_settings
 from services.sandbox import kie, openai

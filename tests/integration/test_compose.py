@@ -170,7 +170,8 @@ def test_each_process_gets_its_own_secrets_and_commands_get_all() -> None:
     asked = {field for field, given in SECRETS.items() if given}
     assert set(services["cli"]["secrets"]) == asked & secret
     assert {variable_name(field) for field in asked & plain} <= services["cli"]["environment"].keys()
-    assert not any(secret & set(services[name].get("secrets", ())) for name in SERVERS | BACKUPS)
+    beside = {name: secret & set(services[name].get("secrets", ())) for name in SERVERS | BACKUPS}
+    assert {name: found for name, found in beside.items() if found} == {"backup": {"blobs_key"}}
     shown = {name.lower() for service in services.values() for name in service.get("environment", ())}
     assert not shown & files.keys(), "a secret in an environment is seen by whoever may look at containers"
     monitor = services["monitor"]["environment"].keys()

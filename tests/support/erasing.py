@@ -19,7 +19,7 @@ from services.bot.moderation import Moderation, Verdicts
 from services.bot.order_history import History
 from services.bot.update_handler import build_dispatcher
 from services.payments.orders import PaymentOrders as PaymentDesk
-from services.platform.blobs import BlobStore
+from services.platform.blobs import FolderBlobs
 from services.platform.ids import new_id
 from services.platform.settings import Settings
 from tests.support.bot_session import MemoryJudge, memory_shop
@@ -65,7 +65,7 @@ class Scene:
         settings: Settings,
         pool: "asyncpg.Pool[asyncpg.Record]",
         ledger: Ledger,
-        blobs: BlobStore,
+        blobs: FolderBlobs,
     ) -> None:
         self.pool, self.blobs = pool, blobs
         self.people = PersonalData(pool)
@@ -141,5 +141,5 @@ class Scene:
         for table in PERSONAL:
             condition = "WHERE account IS NOT NULL" if table == "blobs" else ""
             found[table] = await self.pool.fetchval(f"SELECT count(*) FROM {table} {condition}")
-        found["files"] = [path.name for path in self.blobs._root.rglob("*") if path.is_file()]
+        found["files"] = [path.name for path in self.blobs.root.rglob("*") if path.is_file()]
         return {name: left for name, left in found.items() if left}

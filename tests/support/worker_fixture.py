@@ -17,7 +17,8 @@ from ledger import commands as c
 from ledger.log.ledger import Ledger
 from services.accounts.personal_data import Brief, PersonalData
 from services.generation.catalogue import load_catalogue
-from services.platform.blobs import one_chunk, open_blobs
+from services.platform.blob_stores import open_blobs
+from services.platform.blobs import one_chunk
 from services.platform.ids import new_id
 from services.platform.process_ledger import open_ledger
 from services.platform.redis import command_client

@@ -17,7 +17,7 @@ from services.adapters.kie.errors import BrokenResultError, KieNoAnswerError
 from services.adapters.kie.failures import KieFailure
 from services.adapters.kie.metrics import measured
 from services.adapters.kie.public_addresses import Origin, origin_of, require_public
-from services.platform.blobs import BlobStore, BlobTooLargeError, StoredBlob
+from services.platform.blobs import BlobConflictError, BlobStore, BlobTooLargeError, StoredBlob
 from services.platform.scrub import scrub
 
 VIDEO_BYTES_MAX = 300 * 1024 * 1024
@@ -51,10 +51,17 @@ class ResultFetcher:
 
     @measured("fetch")
     async def fetch(self, url: str, key: str) -> StoredBlob:
-        """Store the video at `url` under `key`, whole or not at all. Raises BrokenResultError."""
+        """Store the video at `url` under `key`, whole or not at all. Raises BrokenResultError.
+
+        Where a run before or beside this one has stored other bytes of the same task, those stay the video.
+        """
         try:
             async with trouble_named(DOWNLOAD_S), aclosing(self._video(url)) as video:
                 return await self._blobs.put(key, video, size_bytes_max=VIDEO_BYTES_MAX)
+        except BlobConflictError:
+            if (stored := await self._blobs.stored(key)) is None:
+                raise
+            return stored
         except BlobTooLargeError:
             raise _too_large() from None
         except KieNoAnswerError as error:

@@ -31,6 +31,7 @@ from aiogram.methods.base import TelegramType
 from aiohttp import ClientConnectorError, ClientError, ClientTimeout, ConnectionTimeoutError
 
 from services.adapters.telegram.client import create_bot, is_chat_gone, loads
+from services.adapters.telegram.video_file import BlobFile
 from services.platform.settings import Settings
 
 CONNECT_TIMEOUT_S: Final = 10.0
@@ -52,7 +53,7 @@ class Verdict(msgspec.Struct, frozen=True):
 
 
 class NotSentError(TelegramNetworkError):
-    """No connection came about: Telegram has not seen the request."""
+    """No connection came about, or our file broke off: Telegram has not seen the request, or no whole one."""
 
 
 class SendingSession(AiohttpSession):
@@ -66,7 +67,8 @@ class SendingSession(AiohttpSession):
         try:
             return await super().make_request(bot, method, timeout=cast(int, limits))
         except TelegramNetworkError as error:
-            if isinstance(error.__cause__, ClientConnectorError | ConnectionTimeoutError):
+            broken = any(isinstance(part, BlobFile) and part.broken for _, part in method)
+            if broken or isinstance(error.__cause__, ClientConnectorError | ConnectionTimeoutError):
                 raise NotSentError(method=method, message=error.message) from error.__cause__
             raise
 

@@ -33,10 +33,16 @@ class BlobFile(InputFile):
         super().__init__(filename=filename)
         self._blobs = blobs
         self._key = key
+        self.broken: Exception | None = None
+        """Why the store did not give all of it: what was sent is no message."""
 
     async def read(self, bot: Bot) -> AsyncGenerator[bytes, None]:
-        async for chunk in self._blobs.stream(self._key):
-            yield chunk
+        try:
+            async for chunk in self._blobs.stream(self._key):
+                yield chunk
+        except (BlobError, OSError) as error:
+            self.broken = error
+            raise
 
 
 def upload_timeout_s(size_bytes: int) -> int:

@@ -74,7 +74,7 @@ async def _checked(settings: Settings, only: str | None) -> list[dict[str, Any]]
     from services.operations.models import require_known
     from services.operations.statistics import PROVIDER, margin, parse_rates
     from services.payments.packages import load_packages
-    from services.platform.blobs import open_blobs
+    from services.platform.blob_stores import open_blobs
 
     if only is not None:
         require_known(only, {})

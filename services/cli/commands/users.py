@@ -89,7 +89,7 @@ async def _plan(settings: Settings, user: str) -> dict[str, Any]:
 
 async def _forget(settings: Settings, user: str, actor: str, reason: str) -> Erased:
     from services.accounts.erase import Forgetting
-    from services.platform.blobs import open_blobs
+    from services.platform.blob_stores import open_blobs
 
     account = await resolve_account(settings, user)
     async with open_ledger(settings) as (ledger, pool):

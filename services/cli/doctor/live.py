@@ -20,7 +20,8 @@ from services.adapters.yookassa.errors import YooKassaError
 from services.adapters.yookassa.gateway import YooKassa
 from services.cli.doctor import Check, fail, ok, warn
 from services.generation.catalogue import Model, load_catalogue
-from services.platform.blobs import BlobError, open_blobs
+from services.platform.blob_stores import open_blobs
+from services.platform.blobs import BlobError
 from services.platform.ids import new_id
 from services.platform.settings import Settings
 

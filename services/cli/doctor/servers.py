@@ -71,7 +71,8 @@ async def check_notes(settings: Settings) -> list[Check]:
         found = "nobody is sent the signed notes; a note that nobody else keeps proves nothing"
         if settings.uses_sandbox_for("telegram"):
             return [ok("notes", found)]
-        return [warn("notes", found, "set NOTES_MAIL_TO or NOTES_CHAT_ID; docs/auditing.md says which")]
+        advice = "set NOTES_MAIL_TO, NOTES_BUCKET or NOTES_CHAT_ID; docs/auditing.md says which"
+        return [warn("notes", found, advice)]
     rows = await _rows(settings, checkpoint_files.query("notes_owed_since"), places)
     if not rows:
         return []

@@ -12,7 +12,8 @@ from redis.exceptions import RedisError
 
 from ledger.postgres import Connection
 from services.cli.doctor import Check, fail, ok, warn
-from services.platform.blobs import BlobError, one_chunk, open_blobs
+from services.platform.blob_stores import open_blobs
+from services.platform.blobs import BlobConflictError, BlobError, BlobStore, one_chunk
 from services.platform.database import connect, server_settings
 from services.platform.errors import SettingsError, StartError
 from services.platform.file_links import FileLinks
@@ -110,14 +111,46 @@ async def check_files(settings: Settings) -> list[Check]:
         await blobs.put(key, one_chunk(nonce), size_bytes_max=1000)
         try:
             right = await blobs.get(key) == nonce
+            kept = await _written_once(blobs, key)
+            reading = await _reader(settings, key, nonce)
             outside = [await _by_link(settings, key, nonce)] if settings.public_url else []
         finally:
             await blobs.delete(key)
     except (BlobError, OSError) as error:
         advice = "is the disk there, writable, and not full? It is the folder blobs in NEUROCARDS_DATA_DIR"
+        if settings.blobs_url:
+            advice = "may BLOBS_KEY write, read, list and delete below BLOBS_URL? See docs/operations.md"
         return [fail("files", f"cannot be kept: {error}", advice)]
     said = ok("files", "stored, read and deleted")
-    return [said if right else fail("files", "come back changed", "look at the disk"), *outside]
+    if not kept:
+        advice = "take a server that knows If-None-Match, as AWS, MinIO, SeaweedFS and Ceph do"
+        said = fail("files", "are overwritten: two workers could exchange a video that the log names", advice)
+    return [said if right else fail("files", "come back changed", "look at the disk"), *reading, *outside]
+
+
+async def _reader(settings: Settings, key: str, nonce: bytes) -> list[Check]:
+    """Whether the key of who only reads does that, and no more."""
+    if not settings.blobs_read_key:
+        return []
+    blobs = open_blobs(settings.replace(blobs_key=None))
+    try:
+        right = await blobs.get(key) == nonce
+    except (BlobError, OSError) as error:
+        return [fail("files, reading", str(error), "mend BLOBS_READ_KEY: web and notifier have no other")]
+    try:
+        await blobs.delete(key)
+    except OSError:
+        return [ok("files, reading", "read, and not deleted, with BLOBS_READ_KEY")] if right else []
+    advice = "give web and notifier a key that may only read"
+    return [warn("files, reading", "BLOBS_READ_KEY may delete", advice)]
+
+
+async def _written_once(blobs: BlobStore, key: str) -> bool:
+    try:
+        await blobs.put(key, one_chunk(b"other"), size_bytes_max=1000)
+    except BlobConflictError:
+        return True
+    return False
 
 
 async def _by_link(settings: Settings, key: str, nonce: bytes) -> Check:

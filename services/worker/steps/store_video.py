@@ -83,9 +83,7 @@ async def _fetch(run: JobRun, urls: tuple[str, ...], key: str) -> StoredBlob | N
 
 async def _stored(run: JobRun, key: str) -> StoredBlob | None:
     try:
-        size_bytes = await run.context.blobs.size_bytes(key)
-        digest = await run.context.blobs.sha256(key) if size_bytes else None
+        return await run.context.blobs.stored(key)
     except OSError as error:
         run.log.error("video_not_read", error=repr(error))
         return None
-    return StoredBlob(key, digest, size_bytes) if digest and size_bytes else None

@@ -16,7 +16,8 @@ from ledger.postgres import DATABASE_ERRORS
 from services.accounts.drafts import Draft
 from services.accounts.personal_data import Brief, PersonalData
 from services.generation.catalogue import load_catalogue
-from services.platform.blobs import one_chunk, open_blobs
+from services.platform.blob_stores import open_blobs
+from services.platform.blobs import one_chunk
 from services.platform.ids import new_id
 from services.platform.settings import Settings
 from services.rehearsal.chat_client import Sandbox

@@ -65,7 +65,7 @@ async def _verify(
     from projections.verify.run import STAGES
     from projections.verify.run import verify as run
     from services.accounts.logged_files import check_files
-    from services.platform.blobs import open_blobs
+    from services.platform.blob_stores import open_blobs
 
     store = open_blobs(settings)
     if blobs and not store.exists:

@@ -13,7 +13,7 @@ from ledger.log.ledger import Ledger
 from projections.verify.run import check_ledger
 from services.accounts.erase import Forgetting
 from services.accounts.personal_data import PersonalData, forgotten_names
-from services.platform.blobs import BlobStore
+from services.platform.blobs import FolderBlobs
 from services.platform.settings import Settings
 from tests.integration.services.purchases import buy
 from tests.support.order_fixture import OrderFixture
@@ -27,8 +27,8 @@ class Returning:
     def __init__(self, settings: Settings, pool, ledger: Ledger, folder: Path) -> None:
         self.settings, self.pool, self.ledger = settings, pool, ledger
         self.people = PersonalData(pool)
-        self.studio = OrderFixture(ledger, pool, BlobStore(folder))
-        self.forgetting = Forgetting(settings, pool, ledger, BlobStore(folder))
+        self.studio = OrderFixture(ledger, pool, FolderBlobs(folder))
+        self.forgetting = Forgetting(settings, pool, ledger, FolderBlobs(folder))
 
     async def account(self) -> str:
         return (await self.people.account_of(PERSON, "en")).account

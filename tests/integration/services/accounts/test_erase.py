@@ -12,7 +12,7 @@ from ledger.log.ledger import Ledger
 from projections.verify.run import check_ledger
 from services.accounts.erase import Erased, Forgetting
 from services.accounts.personal_data import PersonalData, forgotten_names
-from services.platform.blobs import BlobStore, one_chunk
+from services.platform.blobs import FolderBlobs, one_chunk
 from services.platform.database import create_pool
 from services.platform.settings import Settings
 from tests.support.order_fixture import OrderFixture, PlacedOrder, Seller
@@ -21,7 +21,7 @@ from tests.support.order_fixture import OrderFixture, PlacedOrder, Seller
 class Archive:
     """A seller with a finished and an unfinished job, and another seller beside them."""
 
-    def __init__(self, studio: OrderFixture, blobs: BlobStore) -> None:
+    def __init__(self, studio: OrderFixture, blobs: FolderBlobs) -> None:
         self.studio = studio
         self.blobs = blobs
         self.seller: Seller
@@ -42,13 +42,13 @@ class Archive:
         await self.studio.ledger.execute(c.SucceedJob(job, 1, 1, video), key=f"succeed:{job}:1")
 
     def files(self) -> list[str]:
-        root = self.blobs._root
+        root = self.blobs.root
         return sorted(str(path.relative_to(root)) for path in root.rglob("*") if path.is_file())
 
 
 @pytest.fixture
 async def archive(ledger: Ledger, pool, tmp_path: Path) -> Archive:
-    blobs = BlobStore(tmp_path)
+    blobs = FolderBlobs(tmp_path)
     archive = Archive(OrderFixture(ledger, pool, blobs), blobs)
     await archive.fill()
     return archive

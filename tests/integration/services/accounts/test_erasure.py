@@ -18,7 +18,7 @@ from services.adapters.telegram.callback_data import CardButton, MyData, Order, 
 from services.bot.handlers import order as order_handlers
 from services.bot.moderation import Verdicts
 from services.payments.tracking_store import TrackedPayment, TrackingStore
-from services.platform.blobs import BlobStore, one_chunk
+from services.platform.blobs import FolderBlobs, one_chunk
 from services.platform.ids import new_id
 from services.platform.settings import Settings
 from tests.support.erasing import CHAT_ID, PERSONAL, Scene
@@ -50,7 +50,7 @@ def scene(
         return encoded(halves())
 
     monkeypatch.setattr(order_handlers, "download", download)
-    return Scene(settings, pool, ledger, BlobStore(tmp_path))
+    return Scene(settings, pool, ledger, FolderBlobs(tmp_path))
 
 
 async def test_whatever_names_an_account_is_fenced(pool) -> None:
@@ -104,7 +104,7 @@ async def test_who_erases_themselves_is_gone_though_each_step_is_killed(
         sure = stale
     assert await scene.people.find(account) is not None
     with monkeypatch.context() as broken:
-        broken.setattr(BlobStore, "delete", dies)
+        broken.setattr(FolderBlobs, "delete", dies)
         await tap(scene, stale)
     left = await scene.left()
     assert left.keys() == {"files"} and await scene.people.find(account) is None

@@ -11,7 +11,7 @@ from ledger import commands as c
 from ledger.log.ledger import Ledger
 from services.accounts.logged_files import check_files
 from services.maintenance.verification import Verification
-from services.platform.blobs import BlobStore, one_chunk
+from services.platform.blobs import FolderBlobs, one_chunk
 from services.platform.settings import load_settings
 from tests.support.fork_server import neurocards
 from tests.support.order_fixture import OrderFixture
@@ -26,7 +26,7 @@ KINDS = ("whole", "gone", "longer", "other", "swept", "lost", "changed", "back",
 
 
 async def test_each_is_told_apart(ledger: Ledger, pool: "Pool", database_url: str, tmp_path: Path) -> None:
-    blobs = BlobStore(tmp_path / "blobs")
+    blobs = FolderBlobs(tmp_path / "blobs")
     studio = OrderFixture(ledger, pool, blobs)
     order = await studio.order(await studio.seller(), len(KINDS))
     await blobs.put("photos/p.jpg", one_chunk(b"photo"), size_bytes_max=9)
@@ -40,8 +40,8 @@ async def test_each_is_told_apart(ledger: Ledger, pool: "Pool", database_url: st
     right = await blobs.sha256(videos["whole"])
     assert await check_files(pool, blobs, read=True) == []
 
-    (blobs._root / videos["longer"]).write_bytes(b"mp4 bytes and more")
-    (blobs._root / videos["other"]).write_bytes(b"mp4 BYTES")
+    (blobs.root / videos["longer"]).write_bytes(b"mp4 bytes and more")
+    (blobs.root / videos["other"]).write_bytes(b"mp4 BYTES")
     for kind, sha256, hours, why in (
         ("swept", right, 30, "age"),
         ("lost", None, 30, "missing"),
@@ -94,12 +94,12 @@ async def _told_by_command_and_maintenance(pool: "Pool", database_url: str, tmp_
 async def test_what_is_swept_while_it_is_looked_at_is_not_missing(
     ledger: Ledger, pool: "Pool", tmp_path: Path
 ) -> None:
-    studio = OrderFixture(ledger, pool, BlobStore(tmp_path))
+    studio = OrderFixture(ledger, pool, FolderBlobs(tmp_path))
     order = await studio.order(await studio.seller())
     await studio.finish_all(order.jobs)
     await studio.blobs.put("photos/p.jpg", one_chunk(b"photo"), size_bytes_max=9)
 
-    class Sweeping(BlobStore):
+    class Sweeping(FolderBlobs):
         async def sizes(self, keys):
             """Its mark, and then the file."""
             name = f"videos/{order.jobs[0]}.mp4"

@@ -12,7 +12,7 @@ from ledger.log.ledger import Ledger
 from services.accounts.erase import Forgetting
 from services.accounts.personal_data import PersonalData
 from services.maintenance.verification import Verification
-from services.platform.blobs import BlobStore
+from services.platform.blobs import FolderBlobs
 from services.platform.settings import Settings
 from tests.support.fork_server import neurocards
 from tests.support.order_fixture import OrderFixture, Seller
@@ -28,7 +28,7 @@ POINTED = (
 
 @pytest.fixture
 async def sellers(ledger: Ledger, pool: "asyncpg.Pool[asyncpg.Record]", tmp_path: Path) -> list[Seller]:
-    studio = OrderFixture(ledger, pool, BlobStore(tmp_path))
+    studio = OrderFixture(ledger, pool, FolderBlobs(tmp_path))
     return [await studio.seller() for _ in POINTED]
 
 
@@ -78,7 +78,7 @@ async def test_of_an_erased_person_nothing_is_left_to_guess_from(
     """Whoever has the log, all tables and every Telegram id: without the salt each id fits equally well."""
     seller = sellers[0]
     salt = await pool.fetchval("SELECT salt FROM accounts WHERE account = $1", seller.account)
-    forgetting = Forgetting(settings, pool, ledger, BlobStore(tmp_path))
+    forgetting = Forgetting(settings, pool, ledger, FolderBlobs(tmp_path))
     await forgetting.forget(seller.account, actor="login:neurocards_operator", reason="asked")
     tables = await pool.fetch(
         "SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace"

@@ -21,7 +21,7 @@ from services.adapters.telegram.callback_data import Cabinet
 from services.bot.context import BotContext, Person
 from services.bot.handlers.terms import accept_terms
 from services.bot.order_history import History
-from services.platform.blobs import BlobStore
+from services.platform.blobs import FolderBlobs
 from services.platform.database import create_pool
 from services.platform.settings import load_settings
 from tests.integration.services.bot.people import TERMS, BotWorld, Visitor
@@ -144,7 +144,7 @@ async def test_who_is_erased_and_comes_back_uses_no_code_again_and_owes_what_the
             if not number:
                 await ledger.execute(c.RevokeCredits(account, 7, "money back", kind="manual"), key="back")
             settings = load_settings(database_url=world.database_url)
-            forgetting = Forgetting(settings, ledger.read.pool, ledger, BlobStore(tmp_path))
+            forgetting = Forgetting(settings, ledger.read.pool, ledger, FolderBlobs(tmp_path))
             await forgetting.forget(account, actor="login:neurocards_operator", reason="asked")
         await visitor.say("/start")
         await visitor.press(TERMS)

@@ -4,14 +4,14 @@ from pathlib import Path
 from typing import Any
 
 from services.adapters.telegram.callback_data import Video
-from services.platform.blobs import BlobStore, one_chunk
+from services.platform.blobs import BlobStore, FolderBlobs, one_chunk
 from services.rehearsal.chat_client import Button, Message
 from services.sandbox.video import placeholder, render
 from tests.integration.services.bot.people import CREATE, BotWorld, Visitor
 
 
 def blobs_of(world: BotWorld) -> BlobStore:
-    return BlobStore(Path(world.bot.folder.parent.parent, "data", "blobs"))
+    return FolderBlobs(Path(world.bot.folder.parent.parent, "data", "blobs"))
 
 
 async def made(world: BotWorld, visitor: Visitor, names: list[str]) -> list[int]:

@@ -5,7 +5,7 @@ import random
 from pathlib import Path
 
 from ledger.log.ledger import Ledger
-from services.platform.blobs import BlobStore
+from services.platform.blobs import FolderBlobs
 from services.platform.database import create_pool
 from services.platform.settings import load_settings
 from tests.support import servers
@@ -22,7 +22,7 @@ async def _walk(database_url: str, folder: Path, seed: int) -> None:
     dice = random.Random(seed)
     settings = load_settings(database_url=database_url, free_credits=5, admin_ids=dice.choice(("", "5")))
     async with await create_pool(settings, "test") as pool, Ledger(database_url, pool) as ledger:
-        await walk(postgres_world(settings, pool, ledger, BlobStore(folder)), dice, f"seed {seed}")
+        await walk(postgres_world(settings, pool, ledger, FolderBlobs(folder)), dice, f"seed {seed}")
 
 
 def test_random_walks_on_a_database(postgres: servers.SessionPostgres, tmp_path: Path) -> None:

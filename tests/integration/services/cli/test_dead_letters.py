@@ -15,7 +15,7 @@ from services.cli import connections
 from services.cli.commands.dead_letters import actions as requeueing
 from services.generation.catalogue import load_catalogue
 from services.operations.jobs import drop
-from services.platform.blobs import BlobStore
+from services.platform.blobs import FolderBlobs
 from tests.integration.services.cli.counter import WHY, Counter
 from tests.support.order_fixture import OrderFixture, PlacedOrder
 
@@ -33,7 +33,7 @@ def desk(tmp_path: Path, database_url: str) -> Counter:
 @pytest.fixture
 async def order(ledger: Ledger, pool: "Pool", tmp_path: Path) -> PlacedOrder:
     """Two poisoned jobs, one of our own fault, one that the seller can mend, one with a video."""
-    studio = OrderFixture(ledger, pool, BlobStore(tmp_path))
+    studio = OrderFixture(ledger, pool, FolderBlobs(tmp_path))
     order = await studio.order(await studio.seller(credits=5), 5)
     classes = ("poison", "poison", "our_fault", "user_violation")
     for job, error_class in zip(order.jobs, classes, strict=False):

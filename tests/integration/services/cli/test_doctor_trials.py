@@ -13,9 +13,11 @@ from services.cli.doctor.servers import check_database, check_redis_server
 from services.cli.doctor.trials import check_files
 from services.local.binaries import find_valkey
 from services.local.processes import free_port, port_is_free
+from services.platform.blobs import FolderBlobs
 from services.platform.redis import command_client, require_redis
 from services.platform.redis_keys import PREFIX
 from services.platform.settings import load_settings
+from tests.support.s3_servers import KEY, READER, S3Server, missing
 from tests.support.services import ServiceProcess
 from tests.support.waiting import eventually_now
 
@@ -106,3 +108,41 @@ async def test_a_full_or_closed_folder_is_told(tmp_path: Path) -> None:
     (tmp_path / "blobs" / ".partial").write_text("in the way")
     (found,) = await check_files(load_settings(data_dir=tmp_path))
     assert found.state == "fail" and "cannot be kept" in found.found
+
+
+@pytest.mark.s3
+@pytest.mark.skipif(bool(missing()), reason=missing() or "")
+async def test_a_bucket_is_used_with_both_keys(tmp_path: Path) -> None:
+    server = S3Server("seaweedfs", tmp_path)
+    server.start()
+    try:
+        server.make_bucket("media")
+
+        async def look(key: str, reader: str) -> list[tuple[str, str]]:
+            url = server.url("media", "cards")
+            settings = load_settings(data_dir=tmp_path, blobs_url=url, blobs_key=key, blobs_read_key=reader)
+            return [(check.state, check.found) for check in await check_files(settings)]
+
+        (files, reading) = await look(KEY, READER)
+        assert files == ("ok", "stored, read and deleted")
+        assert reading == ("ok", "read, and not deleted, with BLOBS_READ_KEY")
+        assert (await look(KEY, KEY))[1] == ("warn", "BLOBS_READ_KEY may delete")
+        assert (await look(KEY, "READER:wrong"))[1][0] == "fail"
+        ((state, found),) = await look(READER, READER)
+        assert state == "fail" and "s3://media/cards refuses (AccessDenied)" in found
+    finally:
+        server.kill()
+
+
+async def test_a_store_that_overwrites_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a server that does not know If-None-Match."""
+    real = FolderBlobs.put
+
+    async def overwriting(self: FolderBlobs, key: str, chunks: Any, *, size_bytes_max: int) -> Any:
+        await self.delete(key)
+        return await real(self, key, chunks, size_bytes_max=size_bytes_max)
+
+    monkeypatch.setattr(FolderBlobs, "put", overwriting)
+    (tmp_path / "blobs").mkdir()
+    (found,) = await check_files(load_settings(data_dir=tmp_path))
+    assert found.state == "fail" and "are overwritten" in found.found

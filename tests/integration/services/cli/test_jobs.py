@@ -9,7 +9,7 @@ from ledger.log.ledger import Ledger
 from projections.engine.runner import Runner
 from projections.models.job_status import JOB_STATUS
 from services.generation.catalogue import load_catalogue
-from services.platform.blobs import BlobStore
+from services.platform.blobs import FolderBlobs
 from tests.integration.services.cli.counter import WHY, Counter
 from tests.support.order_fixture import OrderFixture
 
@@ -22,7 +22,7 @@ def desk(tmp_path: Path, database_url: str) -> Counter:
 async def test_jobs_are_listed_newest_first_and_filtered(
     desk: Counter, ledger: Ledger, pool, tmp_path: Path
 ) -> None:
-    studio = OrderFixture(ledger, pool, BlobStore(tmp_path))
+    studio = OrderFixture(ledger, pool, FolderBlobs(tmp_path))
     one, other = await studio.seller(), await studio.seller()
     first, second = await studio.order(one, 2), await studio.order(other)
     await studio.finish(first.jobs[0])
@@ -43,7 +43,7 @@ async def test_jobs_are_listed_newest_first_and_filtered(
 async def test_cancelling_refunds_once_and_stands_in_the_ledger_with_its_actor(
     desk: Counter, ledger: Ledger, pool, tmp_path: Path
 ) -> None:
-    studio = OrderFixture(ledger, pool, BlobStore(tmp_path))
+    studio = OrderFixture(ledger, pool, FolderBlobs(tmp_path))
     seller = await studio.seller(credits=5)
     (job,) = (await studio.order(seller, price=2)).jobs
     await studio.start(job)
@@ -67,7 +67,7 @@ async def test_cancelling_refunds_once_and_stands_in_the_ledger_with_its_actor(
 async def test_failing_by_hand_says_the_words_of_its_class(
     desk: Counter, ledger: Ledger, pool, tmp_path: Path
 ) -> None:
-    studio = OrderFixture(ledger, pool, BlobStore(tmp_path))
+    studio = OrderFixture(ledger, pool, FolderBlobs(tmp_path))
     (job,) = (await studio.order(await studio.seller())).jobs
     assert (await desk.run("jobs", "fail", job, *WHY, "--class", "bad_luck", "--yes")).returncode == 2
     done = await desk.run("jobs", "fail", job, *WHY, "--class", "bad_image", "--yes")
@@ -78,7 +78,7 @@ async def test_failing_by_hand_says_the_words_of_its_class(
 
 
 async def test_a_failed_job_is_made_again_once(desk: Counter, ledger: Ledger, pool, tmp_path: Path) -> None:
-    studio = OrderFixture(ledger, pool, BlobStore(tmp_path))
+    studio = OrderFixture(ledger, pool, FolderBlobs(tmp_path))
     seller = await studio.seller(credits=5)
     order = await studio.order(seller, price=2)
     (job,) = order.jobs

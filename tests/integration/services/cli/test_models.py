@@ -13,7 +13,7 @@ from ledger.log.ledger import Ledger
 from services.cli.errors import ExitCode
 from services.generation.catalogue import load_catalogue
 from services.generation.circuit_breaker.store import CircuitBook
-from services.platform.blobs import BlobStore
+from services.platform.blobs import FolderBlobs
 from services.sandbox import control, kie
 from tests.integration.services.cli.conftest import Run
 from tests.support.fork_server import neurocards
@@ -83,7 +83,7 @@ async def test_an_operator_pauses_and_resumes_a_model(desk: Desk, pool: Any) -> 
 async def test_a_providers_pause_is_shown_and_can_be_resumed(
     desk: Desk, pool: Any, ledger: Ledger, tmp_path: Path
 ) -> None:
-    studio = OrderFixture(ledger, pool, BlobStore(tmp_path))
+    studio = OrderFixture(ledger, pool, FolderBlobs(tmp_path))
     (job,) = (await studio.order(await studio.seller())).jobs
     await CircuitBook(pool).report(MODEL, "paused", job, 1, "This interface is temporarily paused.")
     row = (await desk.listed())[MODEL]
@@ -104,7 +104,7 @@ async def test_the_list_knows_what_is_not_offered_and_what_nobody_knows_is_not_f
 async def test_the_effect_on_open_jobs_is_shown_first(
     desk: Desk, pool: Any, ledger: Ledger, tmp_path: Path
 ) -> None:
-    studio = OrderFixture(ledger, pool, BlobStore(tmp_path))
+    studio = OrderFixture(ledger, pool, FolderBlobs(tmp_path))
     await CircuitBook(pool).resume("m", "ann", "known from now on")
     await CircuitBook(pool).pause("m", "ann", "known from now on")
     await studio.order(await studio.seller(), 3)

@@ -19,7 +19,7 @@ from services.dashboard.render import job_link
 from services.dashboard.routes import Role
 from services.generation.catalogue import load_catalogue
 from services.operations.runner import OperationRunner, job_steps
-from services.platform.blobs import BlobStore
+from services.platform.blobs import FolderBlobs
 from services.platform.database import create_pool, reading_pool
 from services.platform.process_ledger import open_ledger
 from services.platform.settings import Settings, load_settings
@@ -57,7 +57,7 @@ async def desk(database_url: str, settings: Settings) -> AsyncIterator[Desk]:
 @pytest.fixture
 async def order(ledger: Ledger, pool: "Pool", tmp_path: Path) -> PlacedOrder:
     """Two failed jobs and an open one, as the read model has them."""
-    studio = OrderFixture(ledger, pool, BlobStore(tmp_path))
+    studio = OrderFixture(ledger, pool, FolderBlobs(tmp_path))
     order = await studio.order(await studio.seller(credits=9), 3, model=MODEL)
     for job in order.jobs[:2]:
         await studio.fail(order, job, "poison")

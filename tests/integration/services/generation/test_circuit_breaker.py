@@ -12,7 +12,7 @@ import pytest
 from ledger.log.ledger import Ledger
 from services.generation.circuit_breaker.rules import Circuit, Rhythm
 from services.generation.circuit_breaker.store import CircuitBook, Circuits
-from services.platform.blobs import BlobStore
+from services.platform.blobs import FolderBlobs
 from tests.support.order_fixture import OrderFixture
 from tests.support.waiting import eventually
 
@@ -62,7 +62,7 @@ def gate(pool: "Pool", owner: "Owner") -> Callable[[], Any]:
 @pytest.fixture
 async def jobs(ledger: Ledger, pool: "Pool", tmp_path: Path) -> tuple[str, ...]:
     """Three jobs whose first submission is announced."""
-    studio = OrderFixture(ledger, pool, BlobStore(tmp_path))
+    studio = OrderFixture(ledger, pool, FolderBlobs(tmp_path))
     jobs = (await studio.order(await studio.seller(), 3)).jobs
     for job in jobs:
         await studio.start(job)
@@ -117,7 +117,7 @@ async def test_an_operator_resumes_just_before_an_old_pause_is_recorded(
 async def test_what_is_submitted_after_a_resume_counts(
     ledger: Ledger, pool: "Pool", jobs: tuple[str, ...], tmp_path: Path
 ) -> None:
-    book, studio = CircuitBook(pool), OrderFixture(ledger, pool, BlobStore(tmp_path))
+    book, studio = CircuitBook(pool), OrderFixture(ledger, pool, FolderBlobs(tmp_path))
     await book.report("m", "paused", jobs[0], 1)
     await book.resume("m", "ann", "it works again")
     (job,) = (await studio.order(await studio.seller())).jobs

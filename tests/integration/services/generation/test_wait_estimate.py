@@ -9,7 +9,7 @@ from projections.engine.runner import Runner
 from projections.models.job_times import JOB_TIMES
 from services.generation.catalogue import load_catalogue
 from services.generation.wait_estimate import LATELY_MIN, MEASURED_MIN, Capacity, Outlook, RenderTimes
-from services.platform.blobs import BlobStore
+from services.platform.blobs import FolderBlobs
 from tests.support.order_fixture import OrderFixture
 
 query = load_queries("services.generation")
@@ -18,7 +18,7 @@ MODEL = load_catalogue().default
 
 
 async def test_who_waits_and_who_is_rendered(ledger: Ledger, pool: Any, tmp_path: Path) -> None:
-    studio = OrderFixture(ledger, pool, BlobStore(tmp_path))
+    studio = OrderFixture(ledger, pool, FolderBlobs(tmp_path))
     one, other = await studio.seller(), await studio.seller()
     rendering, started, queued = (await studio.order(one, 3)).jobs
     await studio.start(rendering)
@@ -36,7 +36,7 @@ async def test_who_waits_and_who_is_rendered(ledger: Ledger, pool: Any, tmp_path
 
 
 async def test_an_estimate_counts_who_is_before(ledger: Ledger, pool: Any, tmp_path: Path) -> None:
-    studio = OrderFixture(ledger, pool, BlobStore(tmp_path))
+    studio = OrderFixture(ledger, pool, FolderBlobs(tmp_path))
     for _ in range(3):
         order = await studio.order(await studio.seller(), 2)
         for job in order.jobs:
@@ -48,7 +48,7 @@ async def test_an_estimate_counts_who_is_before(ledger: Ledger, pool: Any, tmp_p
 
 
 async def test_few_videos_are_no_measurement(ledger: Ledger, pool: Any, tmp_path: Path) -> None:
-    studio, times = OrderFixture(ledger, pool, BlobStore(tmp_path)), RenderTimes(pool)
+    studio, times = OrderFixture(ledger, pool, FolderBlobs(tmp_path)), RenderTimes(pool)
     order = await studio.order(await studio.seller(), MEASURED_MIN)
     await studio.finish_all(order.jobs[: LATELY_MIN - 1])
     await times.measure()
@@ -70,7 +70,7 @@ async def test_few_videos_are_no_measurement(ledger: Ledger, pool: Any, tmp_path
 
 
 async def test_the_whole_time_of_a_job(ledger: Ledger, pool: Any, tmp_path: Path) -> None:
-    studio = OrderFixture(ledger, pool, BlobStore(tmp_path))
+    studio = OrderFixture(ledger, pool, FolderBlobs(tmp_path))
     (job,) = (await studio.order(await studio.seller(), deadline_s=70)).jobs
     queued = (await ledger.read.job(job)).queued
     assert queued is not None

@@ -12,7 +12,7 @@ from prometheus_client import REGISTRY
 from redis.asyncio import Redis
 
 from ledger.log.ledger import Ledger
-from services.platform.blobs import BlobStore
+from services.platform.blobs import FolderBlobs
 from services.platform.database import create_pool
 from services.platform.redis import command_client
 from services.platform.settings import load_settings
@@ -42,7 +42,7 @@ async def redis(redis_url: str) -> AsyncIterator[Redis]:
 
 @pytest.fixture
 def studio(ledger: Ledger, pool: "Pool", tmp_path: Path) -> OrderFixture:
-    return OrderFixture(ledger, pool, BlobStore(tmp_path))
+    return OrderFixture(ledger, pool, FolderBlobs(tmp_path))
 
 
 async def overdue(

@@ -26,7 +26,7 @@ from services.accounts.logged_files import check_files
 from services.maintenance import verification as module
 from services.maintenance.verification import Verification
 from services.maintenance.verification_memory import VerificationMemory, Verified
-from services.platform.blobs import BlobStore
+from services.platform.blobs import FolderBlobs
 from services.platform.settings import load_settings
 from services.recovery.checkpoint_files import folder, keep_note
 from tests.integration.ledger.tampering import KEY, LOG, OTHER_KEY, OWED, VIDEO_BYTES, write_log
@@ -246,7 +246,7 @@ class Watched:
     """Maintenance that has verified all up to the first checkpoint, and looks again by itself."""
 
     def __init__(self, connection: "Connection", data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.connection, self.blobs = connection, BlobStore(data / "blobs")
+        self.connection, self.blobs = connection, FolderBlobs(data / "blobs")
         self._settings = load_settings(database_url="postgresql://", data_dir=data)
         self._notes, self._patch = folder(self._settings), monkeypatch
         self._files = {"videos/v.mp4": data / "blobs/videos/v.mp4", "p": data / "blobs/p"}

@@ -14,7 +14,7 @@ from services.adapters.kie.failures import KieFailure
 from services.adapters.kie.gateway import Kie
 from services.generation.provider_limits import ProviderLimits
 from services.maintenance.late_videos import LateVideos
-from services.platform.blobs import BlobStore, StoredBlob, one_chunk
+from services.platform.blobs import FolderBlobs, StoredBlob, one_chunk
 from tests.integration.services.maintenance.conftest import count
 from tests.support.order_fixture import OrderFixture, PlacedOrder
 
@@ -22,7 +22,7 @@ from tests.support.order_fixture import OrderFixture, PlacedOrder
 class Renderer(Kie):
     """A provider whose tasks stand as we say."""
 
-    def __init__(self, blobs: BlobStore) -> None:
+    def __init__(self, blobs: FolderBlobs) -> None:
         self.blobs = blobs
         self.records: dict[str, TaskRecord] = {}
         self.reads: list[str] = []
@@ -46,7 +46,7 @@ class Renderer(Kie):
 
 @pytest.fixture
 def renderer(tmp_path: Path) -> Renderer:
-    return Renderer(BlobStore(tmp_path))
+    return Renderer(FolderBlobs(tmp_path))
 
 
 class Late:
@@ -135,4 +135,4 @@ async def test_nothing_of_one_who_was_erased_meanwhile_is_kept(late: Late, rende
 
     renderer.fetch = erased_meanwhile  # type: ignore[method-assign]
     assert await late.results().run_once() == 0
-    assert [path for path in renderer.blobs._root.rglob("*") if path.is_file()] == []
+    assert [path for path in renderer.blobs.root.rglob("*") if path.is_file()] == []

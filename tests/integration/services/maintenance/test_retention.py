@@ -19,7 +19,7 @@ from ledger.sql import load_queries
 from services.accounts.drafts import Draft, Drafts
 from services.accounts.personal_data import Brief, PersonalData
 from services.maintenance.retention import Retention
-from services.platform.blobs import BlobStore, StoredBlob, one_chunk
+from services.platform.blobs import FolderBlobs, StoredBlob, one_chunk
 from services.platform.settings import load_settings
 from tests.support.order_fixture import OrderFixture, Seller
 from tests.support.services import ROOT
@@ -34,7 +34,7 @@ DAY_S = 86_400
 class Shelf:
     """A seller's drafts and photos, and the sweep."""
 
-    def __init__(self, studio: OrderFixture, pool, blobs: BlobStore, seller: Seller) -> None:
+    def __init__(self, studio: OrderFixture, pool, blobs: FolderBlobs, seller: Seller) -> None:
         self.studio, self.pool, self.blobs, self.seller = studio, pool, blobs, seller
         self.people, self.drafts = PersonalData(pool), Drafts(pool)
         self.sweep = Retention(pool, blobs, load_settings(orders_keep_days=1))
@@ -80,7 +80,7 @@ class Shelf:
     async def left(self) -> list[str]:
         """Names of the photos there are, all of them with a row; drafts are those whose text is there too."""
         rows = await self.pool.fetch("SELECT blob FROM blobs WHERE account IS NOT NULL")
-        files = sorted(path.stem for path in self.blobs._root.rglob("*.jpg"))
+        files = sorted(path.stem for path in self.blobs.root.rglob("*.jpg"))
         assert sorted(Path(row["blob"]).stem for row in rows) == files
         assert await self.pool.fetchval("SELECT count(*) FROM drafts") == await self.pool.fetchval(
             "SELECT count(*) FROM texts"
@@ -90,7 +90,7 @@ class Shelf:
 
 @pytest.fixture
 async def shelf(ledger: Ledger, pool, tmp_path: Path) -> Shelf:
-    blobs = BlobStore(tmp_path)
+    blobs = FolderBlobs(tmp_path)
     studio = OrderFixture(ledger, pool, blobs)
     return Shelf(studio, pool, blobs, await studio.seller())
 
@@ -179,7 +179,7 @@ async def test_halves_go_with_their_blob_and_after_a_day(shelf: Shelf) -> None:
         await never.wait()
 
     def halves() -> list[Path]:
-        return [path for path in shelf.blobs._root.rglob(".*") if path.is_file()]
+        return [path for path in shelf.blobs.root.rglob(".*") if path.is_file()]
 
     async def begin(key: str) -> asyncio.Task[StoredBlob]:
         begun.clear()
@@ -237,7 +237,7 @@ async def test_an_order_goes_after_its_jobs_end_and_its_files_leave_marks(shelf:
 
     await pool.execute("UPDATE deliveries SET state = 'sent', settled_at = now()")
     await grow_older(blobs="used_at")
-    (shelf.blobs._root / "photos/d.jpg").unlink()
+    (shelf.blobs.root / "photos/d.jpg").unlink()
     await shelf.sweep.run_once()
     video = sha256(b"video").hexdigest()
     assert await shelf.marks() == {"photos/d.jpg": ("missing", None), "videos/dj-1.mp4": ("age", video)}

@@ -18,7 +18,7 @@ from services.notifier.messages import Messages, notifier_texts
 from services.notifier.payment_messages import PaymentMessages
 from services.notifier.sender import Sender
 from services.notifier.status_editor import Editor, StatusStore, order_contents, payment_contents
-from services.platform.blobs import BlobStore
+from services.platform.blobs import FolderBlobs
 from services.platform.database import create_pool
 from services.platform.file_links import FileLinks
 from services.platform.redis import blocking_client, command_client
@@ -70,7 +70,7 @@ async def pool(settings: Settings) -> AsyncIterator["Pool"]:
 @pytest.fixture
 async def studio(settings: Settings, pool: "Pool", database_url: str) -> AsyncIterator[OrderFixture]:
     async with Ledger(database_url, pool) as ledger:
-        yield OrderFixture(ledger, pool, BlobStore(settings.data_dir / "blobs"))
+        yield OrderFixture(ledger, pool, FolderBlobs(settings.data_dir / "blobs"))
 
 
 class Notifier:
@@ -84,7 +84,7 @@ class Notifier:
         texts, reader = notifier_texts(), LogReader(pool)
         messages = Messages(texts, FileLinks(settings), settings.support_contact)
         of_payments = PaymentMessages(texts)
-        blobs = BlobStore(settings.data_dir / "blobs")
+        blobs = FolderBlobs(settings.data_dir / "blobs")
         self.usual_s: float | None = None
         self.follower = LogConsumer(pool, self.feed, wait_s=0, usual=lambda _model, _seconds: self.usual_s)
         self.sender = Sender(

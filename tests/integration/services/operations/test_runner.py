@@ -16,7 +16,7 @@ from projections.reports.log_position import NOW
 from services.accounts.erase import Forgetting
 from services.generation.catalogue import load_catalogue
 from services.operations.runner import Operation, OperationRunner, Tell, job_steps, query
-from services.platform.blobs import BlobStore
+from services.platform.blobs import FolderBlobs
 from services.platform.settings import load_settings
 from tests.integration.ledger.test_door import login
 from tests.support.arena.processes import own_login
@@ -41,7 +41,7 @@ AskFor = Callable[..., Awaitable[bool]]
 
 @pytest.fixture
 def studio(ledger: Ledger, pool: "Pool", tmp_path: Path) -> OrderFixture:
-    return OrderFixture(ledger, pool, BlobStore(tmp_path))
+    return OrderFixture(ledger, pool, FolderBlobs(tmp_path))
 
 
 @pytest.fixture
@@ -209,7 +209,7 @@ async def test_a_model_is_paused_once_and_resumed(ask_for, ledger, pool):
 
 async def test_a_person_is_erased_however_often_it_is_begun(ask_for, order, ledger, pool, tmp_path):
     settings = load_settings(forget_secret="x" * 32)
-    forgetting = Forgetting(settings, pool, ledger, BlobStore(tmp_path))
+    forgetting = Forgetting(settings, pool, ledger, FolderBlobs(tmp_path))
 
     async def killed(taken: Operation, account: str, _: Tell) -> None:
         await ledger.execute(c.ForgetAccount(account, taken.reason, taken.actor), key=f"forget:{account}")

@@ -10,7 +10,7 @@ import pytest
 
 from ledger.log.ledger import Ledger
 from services.generation.catalogue import load_catalogue
-from services.platform.blobs import BlobStore, one_chunk
+from services.platform.blobs import FolderBlobs, one_chunk
 from services.rehearsal.chat_client import open_http
 from tests.support.order_fixture import OrderFixture, PlacedOrder
 from tests.support.outside import photo
@@ -36,7 +36,7 @@ def system(services: Services) -> Iterator[Services]:
 @pytest.fixture
 async def order(system: Services, ledger: Ledger, pool: Any) -> PlacedOrder:
     """Two videos that nobody has begun."""
-    blobs = BlobStore(system.folder / "data" / "blobs")
+    blobs = FolderBlobs(system.folder / "data" / "blobs")
     await blobs.put("photos/p.jpg", one_chunk(photo(600, 800)), size_bytes_max=10_000_000)
     studio = OrderFixture(ledger, pool, blobs)
     return await studio.order(await studio.seller(), 2, model=load_catalogue().default.slug)

@@ -13,7 +13,7 @@ from aiohttp import web
 from ledger.log.ledger import Ledger
 from services.adapters.kie.gateway import Kie, account_name
 from services.generation.callback_urls import callback_url
-from services.platform.blobs import BlobStore
+from services.platform.blobs import FolderBlobs
 from services.platform.database import create_pool
 from services.platform.file_links import FileLinks
 from services.platform.health import Health, address_of
@@ -112,7 +112,7 @@ async def ledger(settings: Settings, pool: "Pool") -> AsyncIterator[Ledger]:
 
 @pytest.fixture
 def studio(settings: Settings, ledger: Ledger, pool: "Pool") -> OrderFixture:
-    return OrderFixture(ledger, pool, BlobStore(settings.data_dir / "blobs"))
+    return OrderFixture(ledger, pool, FolderBlobs(settings.data_dir / "blobs"))
 
 
 @pytest.fixture

@@ -4,11 +4,12 @@ import asyncio
 import time
 from pathlib import Path
 
+import aiohttp
 import httpx
 import pytest
 from structlog.testing import capture_logs
 
-from services.platform.blobs import one_chunk
+from services.platform.blobs import BlobStoreAwayError, FolderBlobs, one_chunk
 from services.platform.file_links import FileLinks
 from services.platform.settings import Settings
 from services.platform.tls import tls_context
@@ -137,3 +138,25 @@ async def test_a_port_in_use_is_one_clear_line(tmp_path: Path, database_url: str
     assert await asyncio.to_thread(service.process.wait, 30) == 1
     assert "WEB_PORT" in service.log and "Traceback" not in service.log
     service.kill()
+
+
+async def test_a_store_that_is_away_is_no_missing_file(
+    browser: Browser, link: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before the first byte 503, which is asked for again; after it the connection breaks off."""
+    kept = FolderBlobs.stream
+
+    async def breaking(self: FolderBlobs, key: str, *, start: int = 0, length: int | None = None):
+        async for chunk in kept(self, key, start=start, length=1000):
+            yield chunk
+        raise BlobStoreAwayError("s3://media does not answer")
+
+    async def away(self: FolderBlobs, keys: object) -> None:
+        raise BlobStoreAwayError("s3://media does not answer")
+
+    monkeypatch.setattr(FolderBlobs, "stream", breaking)
+    with pytest.raises(aiohttp.ClientError):
+        await get(browser, link)
+    monkeypatch.setattr(FolderBlobs, "sizes", away)
+    status, _, headers = await get(browser, link)
+    assert (status, headers["retry-after"]) == (503, "5")

@@ -7,7 +7,7 @@ from redis.asyncio import Redis
 
 from services.accounts.erase import Forgetting
 from services.adapters.kie.gateway import Kie
-from services.platform.blobs import open_blobs
+from services.platform.blob_stores import open_blobs
 from services.worker.store import JobStore
 from tests.support.waiting import eventually
 from tests.support.worker_fixture import WorkerFixture

@@ -17,7 +17,7 @@ from events.job import (
 from ledger.jobs.state import JobState
 from projections.reports.explain import explain
 from services.generation.prompts.templates import template_name
-from services.platform.blobs import open_blobs
+from services.platform.blob_stores import open_blobs
 from tests.support.worker_fixture import PRODUCT, WorkerFixture
 
 SMOOTH = [

@@ -83,6 +83,13 @@ def test_secrets_may_be_files_of_a_folder(monkeypatch: pytest.MonkeyPatch, tmp_p
         ("REDIS_URL", "http://x", "redis://"),
         ("REDIS_URL", "redis://h1,h2/0", "redis+sentinel://"),
         ("REDIS_URL", "redis+sentinel://h1,h2", "NAME"),
+        ("BLOBS_URL", "https://storage.example.com/cards", "s3://bucket/prefix"),
+        ("BLOBS_URL", "s3://cards/media?endpont=https://storage.example.com", "s3://bucket/prefix"),
+        ("BLOBS_URL", "s3://cards/a/../b", "s3://bucket/prefix"),
+        ("BLOBS_URL", "s3://ID:SECRET@cards", "a setting of its own"),
+        ("BLOBS_KEY", "AKIAIOSFODNN7EXAMPLE", "ID:SECRET"),
+        ("NOTES_BUCKET", "s3://notes/cards", "NOTES_BUCKET_KEY"),
+        ("NOTES_BUCKET", "s3://notes/cards?days=ten", "locked"),
         ("SMTP_URL", "mail.example.com", "smtps://"),
         ("SMTP_URL", "smtps://:465", "name a host"),
         ("NOTES_MAIL_TO", "olga", "pattern"),
@@ -102,7 +109,7 @@ def test_a_wrong_setting_is_one_line_that_names_it(
     assert len(caught.value.problems) == 1
     line = caught.value.problems[0]
     assert "\n" not in line and hint in line
-    assert line.startswith(("YOOKASSA_SHOP_ID:", "KIE_API_KEYS:", f"{variable}:"))
+    assert line.startswith(("YOOKASSA_SHOP_ID:", "KIE_API_KEYS:", "NOTES_BUCKET_KEY:", f"{variable}:"))
     if "KEY" in variable or "TOKEN" in variable or "SECRET" in variable:
         assert value not in line
 

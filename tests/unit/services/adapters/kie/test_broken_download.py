@@ -13,7 +13,7 @@ from services.adapters.kie import download
 from services.adapters.kie.download import ResultFetcher
 from services.adapters.kie.errors import BrokenResultError
 from services.adapters.kie.public_addresses import origin_of, public_client
-from services.platform.blobs import BlobStore
+from services.platform.blobs import BlobStore, FolderBlobs
 
 MP4 = b"\x00\x00\x00\x18ftypmp42" + random.Random(1).randbytes(900_000)
 KEY = "videos/j1-1.mp4"
@@ -57,7 +57,7 @@ async def url(files: FileServer) -> AsyncIterator[str]:
 
 @pytest.fixture
 async def blobs(tmp_path: Path) -> BlobStore:
-    return BlobStore(tmp_path)
+    return FolderBlobs(tmp_path)
 
 
 @pytest.fixture

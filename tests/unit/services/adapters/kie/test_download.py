@@ -11,7 +11,7 @@ import pytest
 from services.adapters.kie import download
 from services.adapters.kie.download import ResultFetcher
 from services.adapters.kie.errors import BrokenResultError
-from services.platform.blobs import BlobStore
+from services.platform.blobs import BlobStore, FolderBlobs
 
 MP4 = b"\x00\x00\x00\x18ftypmp42" + bytes(1000)
 KEY = "videos/j1-1.mp4"
@@ -35,7 +35,7 @@ async def addresses(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
 
 @pytest.fixture
 async def blobs(tmp_path: Path) -> BlobStore:
-    return BlobStore(tmp_path)
+    return FolderBlobs(tmp_path)
 
 
 def fetcher(blobs: BlobStore, files: dict[str, Any], **more: Any) -> ResultFetcher:

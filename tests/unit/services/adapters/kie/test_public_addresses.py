@@ -16,7 +16,7 @@ from services.adapters.kie import public_addresses
 from services.adapters.kie.download import ResultFetcher
 from services.adapters.kie.errors import BrokenResultError
 from services.adapters.kie.public_addresses import is_public, origin_of, public_client
-from services.platform.blobs import BlobStore
+from services.platform.blobs import FolderBlobs
 from tests.support.certificates import tls_for
 from tests.support.each import each
 
@@ -57,7 +57,7 @@ async def test_a_name_that_changes_its_answer_leads_nowhere(
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (answers.pop(0), port))]
 
     monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", getaddrinfo, raising=False)
-    fetcher = ResultFetcher(public_client([], use_proxies=False), BlobStore(tmp_path), [])
+    fetcher = ResultFetcher(public_client([], use_proxies=False), FolderBlobs(tmp_path), [])
     with pytest.raises(BrokenResultError, match="not a public one"):
         await fetcher.fetch(f"http://rebinding.test:{server.port}/v.mp4", "videos/j1-1.mp4")
     assert answers == [] and hits == []
@@ -197,6 +197,6 @@ async def test_a_redirect_to_a_disguised_address_is_refused(host: str, tmp_path:
         return httpx.Response(200, content=MP4)
 
     client = httpx.AsyncClient(transport=httpx.MockTransport(handler))
-    fetcher = ResultFetcher(client, BlobStore(tmp_path), [("files.test", 80)])
+    fetcher = ResultFetcher(client, FolderBlobs(tmp_path), [("files.test", 80)])
     with pytest.raises(BrokenResultError, match="not a public one"):
         await fetcher.fetch("http://files.test/v.mp4", "videos/j1-1.mp4")

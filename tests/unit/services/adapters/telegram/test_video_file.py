@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from services.adapters.telegram.video_file import VideoFacts, parse_moov, read_facts, thumbnail
-from services.platform.blobs import BlobStore, one_chunk
+from services.platform.blobs import BlobStore, FolderBlobs, one_chunk
 from tests.support.each import each
 
 
@@ -39,7 +39,7 @@ async def stored(blobs: BlobStore, key: str, data: bytes) -> str:
 
 @each("movflags", ["faststart", ""])
 async def test_a_real_videos_facts_wherever_its_header_lies(tmp_path: Path, movflags: str) -> None:
-    blobs = BlobStore(tmp_path / "blobs")
+    blobs = FolderBlobs(tmp_path / f"blobs{movflags}")
     data = film(tmp_path / "film.mp4", movflags=movflags)
     assert (data.index(b"moov") < data.index(b"mdat")) == bool(movflags)
     video = await stored(blobs, "videos/v.mp4", data)
@@ -51,7 +51,7 @@ async def test_a_real_videos_facts_wherever_its_header_lies(tmp_path: Path, movf
 
 
 async def test_nobody_goes_without_a_video_because_of_its_header(tmp_path: Path) -> None:
-    blobs = BlobStore(tmp_path / "blobs")
+    blobs = FolderBlobs(tmp_path / "blobs")
     whole = film(tmp_path / "film.mp4", movflags="faststart")
     moov = whole.index(b"moov")
     for number, data in enumerate(
