@@ -1,6 +1,6 @@
-"""Files in a bucket of S3 under a lock that nobody lifts before its time, its owner included.
+"""Files stored under S3 Object Lock.
 
-The client of the blob store cannot set the headers of S3 Object Lock, which are signed: this does it.
+Nobody can lift it before its time, the bucket's owner included. The client of the blob store cannot set the headers of S3 Object Lock, which are signed: this does it.
 """
 
 import hashlib

@@ -7,11 +7,13 @@ from pydantic import AfterValidator, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from services.platform.settings_types import (
+    FOLDER,
     YOOKASSA_PUBLISHED_NETWORKS,
     AnyCase,
     BotToken,
     Commas,
     Days,
+    FormerUrl,
     MailAddress,
     Mode,
     NotesBucket,
@@ -20,6 +22,7 @@ from services.platform.settings_types import (
     ProxyUrl,
     RedisUrl,
     S3Key,
+    S3Keys,
     S3Url,
     SafeUrl,
     SmtpUrl,
@@ -64,14 +67,13 @@ class SettingsFields(BaseSettings, defer_build=True):
         description="Folder of everything kept on this machine: databases, blobs, logs, the sandbox's memory",
     )
     blobs_url: S3Url | None = Field(
-        None,
-        description="Bucket of photos and videos, s3://bucket/prefix?endpoint=https://…&region=…; empty: the "
-        "folder blobs in NEUROCARDS_DATA_DIR",
+        None, description="Photos and videos, s3://bucket/prefix?endpoint=…&region=…; empty: a folder"
     )
-    blobs_key: S3Key | None = Field(
-        None, description="Its access key, for who writes, ID:SECRET; empty: the role of the machine"
+    blobs_former_url: FormerUrl | None = Field(None, description="Where they were: s3://… or `folder`")
+    blobs_key: S3Keys = Field(
+        (), description="ID:SECRET, for who writes; after a comma the former bucket's; empty: a role"
     )
-    blobs_read_key: S3Key | None = Field(None, description="The same for web and notifier, which only read")
+    blobs_read_key: S3Keys = Field((), description="The same for web and notifier, which only read")
     secrets_dir: Path | None = Field(
         None,
         description="Folder with a file per secret (bot_token, kie_api_keys, …), as containers have it; the "
@@ -286,13 +288,9 @@ class SettingsFields(BaseSettings, defer_build=True):
         (), description="Addresses, separated by commas, that signed notes are mailed to; needs SMTP_URL"
     )
     notes_bucket: NotesBucket | None = Field(
-        None,
-        description="Bucket with Object Lock that signed notes are stored in, s3://bucket/prefix?endpoint=…"
-        "&region=…&days=3650; needs NOTES_BUCKET_KEY",
+        None, description="Bucket with Object Lock for signed notes, s3://…?endpoint=…&region=…&days=3650"
     )
-    notes_bucket_key: S3Key | None = Field(
-        None, description="An access key that may put objects and their retention there, ID:SECRET"
-    )
+    notes_bucket_key: S3Key | None = Field(None, description="Its access key, ID:SECRET, which may lock")
     smtp_url: SmtpUrl | None = Field(
         None, repr=False, description="Mail server, smtps://user:password@host:465, or smtp:// for STARTTLS"
     )
@@ -387,6 +385,8 @@ class SettingsFields(BaseSettings, defer_build=True):
             raise ValueError("KIE_API_KEYS_RETIRING: has a key that KIE_API_KEYS has too; take it out of one")
         if self.notes_mail_to and not self.smtp_url:
             raise ValueError("SMTP_URL: must be set too; NOTES_MAIL_TO needs it")
+        if self.blobs_former_url == (self.blobs_url or FOLDER):
+            raise ValueError("BLOBS_FORMER_URL: is where BLOBS_URL leads, too; take it out")
         if self.notes_bucket and not self.notes_bucket_key:
             raise ValueError("NOTES_BUCKET_KEY: must be set too; NOTES_BUCKET needs it")
         seen_s = self.payments_compare_days * 86_400.0

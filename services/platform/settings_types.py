@@ -11,6 +11,7 @@ _HTTP_URL: Final = re.compile(r"https?://[^\s/?#@]+(/[^\s?#]*)?")
 _PROXY_URL: Final = re.compile(r"https?://([^\s/?#@]+@)?[^\s/?#@:]+(:\d{1,5})?/?")
 _BOT_TOKEN: Final = re.compile(r"\d{3,20}:[A-Za-z0-9_-]{5,100}")
 
+FOLDER: Final = "folder"
 _SENTINELS: Final = "redis+sentinel://:password@host,host,host/NAME/0"
 
 
@@ -96,6 +97,10 @@ def _notes_bucket(value: str) -> str:
     return value
 
 
+def _former_url(value: str) -> str:
+    return value if value == FOLDER else _s3_url(value)
+
+
 def _s3_key(value: SecretStr) -> SecretStr:
     if not re.fullmatch(r"[^\s:]+:\S+", value.get_secret_value()):
         raise ValueError("must be the id and the secret of an access key, as ID:SECRET")
@@ -140,7 +145,9 @@ ProxyUrl = Annotated[SecretStr, AfterValidator(_proxy_url)]
 SmtpUrl = Annotated[str, AfterValidator(_smtp_url)]
 S3Url = Annotated[str, AfterValidator(_s3_url)]
 NotesBucket = Annotated[str, AfterValidator(_notes_bucket)]
+FormerUrl = Annotated[str, AfterValidator(_former_url)]
 S3Key = Annotated[SecretStr, AfterValidator(_s3_key)]
+S3Keys = Annotated[tuple[S3Key, ...], Commas]
 MailAddress = Annotated[str, Field(pattern=r"^[^\s@<>,;\"]+@[^\s@<>,;\"]+$")]
 Subject = Literal["service", "commodity", "job", "payment", "intellectual_activity", "another"]
 Mode = Literal["full_prepayment", "full_payment", "advance"]

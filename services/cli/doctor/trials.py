@@ -132,7 +132,7 @@ async def _reader(settings: Settings, key: str, nonce: bytes) -> list[Check]:
     """Whether the key of who only reads does that, and no more."""
     if not settings.blobs_read_key:
         return []
-    blobs = open_blobs(settings.replace(blobs_key=None))
+    blobs = open_blobs(settings.replace(blobs_key=()))
     try:
         right = await blobs.get(key) == nonce
     except (BlobError, OSError) as error:

@@ -59,6 +59,7 @@ UNASKED = {
 """Commands that change something without asking, and why."""
 
 UNSIGNED = {
+    "blobs migrate": "the same photos and videos lie elsewhere",
     "drill": "only on a local sandbox, whose ledger is nobody's",
     "dashboard users remove": "nothing about it stands in the ledger; the row says when",
     "auditor remove": "nothing about it stands in the ledger; Postgres's log has who and when",

@@ -87,6 +87,7 @@ def test_secrets_may_be_files_of_a_folder(monkeypatch: pytest.MonkeyPatch, tmp_p
         ("BLOBS_URL", "s3://cards/media?endpont=https://storage.example.com", "s3://bucket/prefix"),
         ("BLOBS_URL", "s3://cards/a/../b", "s3://bucket/prefix"),
         ("BLOBS_URL", "s3://ID:SECRET@cards", "a setting of its own"),
+        ("BLOBS_FORMER_URL", "folder", "where BLOBS_URL leads"),
         ("BLOBS_KEY", "AKIAIOSFODNN7EXAMPLE", "ID:SECRET"),
         ("NOTES_BUCKET", "s3://notes/cards", "NOTES_BUCKET_KEY"),
         ("NOTES_BUCKET", "s3://notes/cards?days=ten", "locked"),
