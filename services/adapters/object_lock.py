@@ -1,6 +1,7 @@
 """Files stored under S3 Object Lock.
 
-Nobody can lift it before its time, the bucket's owner included. The client of the blob store cannot set the headers of S3 Object Lock, which are signed: this does it.
+Nobody can lift it before its time, the bucket's owner included. The client of the blob store cannot set the
+lock's headers, which are signed: this does it.
 """
 
 import hashlib

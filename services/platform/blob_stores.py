@@ -79,7 +79,8 @@ class MovingBlobs(BlobStore):
     async def move(self, facts: BlobFacts, *, delete: bool) -> str:
         """Copy a blob from the former store to the current one.
 
-        With `delete` it goes from the former once both hold the same bytes. Says "copied", "there" (it was), "erased" (meanwhile) or why it stays. Can be repeated.
+        With `delete` it goes from the former once both hold the same bytes. Says "copied", "there" (it was),
+        "erased" (meanwhile) or why it stays. Can be repeated.
         """
         key, said = facts.key, "there"
         try:
