@@ -1,23 +1,27 @@
 """Files beside the database: photos, videos, signed notes, the signing key.
 
 Each is written aside and renamed, never changed in place. So one that an earlier backup holds with the same
-size and time is linked to that copy: a second backup costs what is new.
+size and time is linked to that copy: a second backup costs what is new. Photos and videos in a bucket are
+fetched, and put back, by the blob store.
 """
 
+import asyncio
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
 
 import msgspec
 
+from services.platform.blobs import BlobFacts, BlobMissingError, BlobStore
 from services.platform.settings import Settings
 from services.recovery import checkpoint_files
 
 LIST = "files.jsonl"
 TREE = "files"
 BLOBS = "blobs"
+AT_ONCE = 8
 _CHUNK_BYTES = 1 << 20
 
 
@@ -29,19 +33,32 @@ class Kept(msgspec.Struct, frozen=True):
 
 
 def sources(settings: Settings) -> dict[str, Path]:
-    """What is kept (folders and the key), by place in a backup."""
-    root = settings.data_dir.expanduser()
+    """What is kept (folders and the key), by place in a backup; not what is in a bucket."""
     key = checkpoint_files.key_path(settings)
-    found = {BLOBS: root / BLOBS, checkpoint_files.FOLDER: checkpoint_files.folder(settings)}
+    found = {checkpoint_files.FOLDER: checkpoint_files.folder(settings)}
+    if not in_bucket(settings):
+        found = {BLOBS: settings.data_dir.expanduser() / BLOBS} | found
     return found | ({checkpoint_files.KEY_FILE: key} if key is not None else {})
 
 
+def in_bucket(settings: Settings) -> bool:
+    """Whether photos and videos are elsewhere than in the folder alone."""
+    return bool(settings.blobs_url or settings.blobs_former_url)
+
+
 def copy_in(
-    wanted: Mapping[str, Path], target: Path, earlier: Path | None, progress: Callable[[int], None]
+    wanted: Mapping[str, Path],
+    target: Path,
+    earlier: Path | None,
+    progress: Callable[[int], None],
+    blobs: Sequence[Kept] = (),
 ) -> list[Kept]:
-    """Copy into `target`, but files erased meanwhile; returns the stored list. `progress` gets bytes."""
+    """Copy into `target`, but files erased meanwhile; returns the stored list, with `blobs` that are there.
+
+    `progress` gets bytes.
+    """
     before = {file.path: file for file in read_list(earlier)} if earlier else {}
-    kept, done = [], 0
+    kept, done = list(blobs), 0
     for path, source in _walk(wanted):
         try:
             kept.append(_keep(path, source, target / TREE, before.get(path), earlier))
@@ -54,6 +71,70 @@ def copy_in(
         file.flush()
         os.fsync(file.fileno())
     return kept
+
+
+async def copy_blobs(
+    blobs: BlobStore, target: Path, earlier: Path | None, progress: Callable[[int, int], None]
+) -> list[Kept]:
+    """Fetch photos and videos into `target`; `progress` gets bytes, and those in all."""
+    before = {file.path: file for file in read_list(earlier)} if earlier else {}
+    found = [facts async for facts in blobs.all()]
+    total, done, kept = sum(facts.size_bytes for facts in found), 0, []
+    waiting = iter(found)
+
+    async def work() -> None:
+        nonlocal done
+        for facts in waiting:
+            path = f"{BLOBS}/{facts.key}"
+            try:
+                kept.append(await _fetch(blobs, facts, target / TREE / path, before.get(path), earlier))
+            except BlobMissingError:
+                (target / TREE / path).unlink(missing_ok=True)  # erased meanwhile
+            done += facts.size_bytes
+            progress(done, total)
+
+    working = [asyncio.ensure_future(work()) for _ in range(AT_ONCE)]
+    try:
+        await asyncio.gather(*working)
+    finally:  # when one has failed, the others write no more into what is removed
+        for task in working:
+            task.cancel()
+        await asyncio.gather(*working, return_exceptions=True)
+    return kept
+
+
+async def put_back_blobs(backup: Path, blobs: BlobStore) -> int:
+    """Put back photos and videos that the store has not; returns number."""
+    count = 0
+    for kept in read_list(backup):
+        top, _, key = kept.path.partition("/")
+        if top == BLOBS and await blobs.size_bytes(key) is None:
+            await blobs.put(key, _chunks(backup / TREE / kept.path), size_bytes_max=kept.size_bytes)
+            count += 1
+    return count
+
+
+async def _chunks(path: Path) -> AsyncIterator[bytes]:
+    with path.open("rb") as file:
+        while chunk := await asyncio.to_thread(file.read, _CHUNK_BYTES):
+            yield chunk
+
+
+async def _fetch(
+    blobs: BlobStore, facts: BlobFacts, target: Path, before: Kept | None, earlier: Path | None
+) -> Kept:
+    target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if before and _link(before, (facts.size_bytes, facts.modified_ns), target, earlier):
+        return before
+    digest, size = sha256(), 0
+    with target.open("wb") as file:
+        async for chunk in blobs.stream(facts.key):
+            size += len(chunk)
+            digest.update(chunk)
+            file.write(chunk)
+    await asyncio.to_thread(sync, target)
+    path = f"{BLOBS}/{facts.key}"
+    return Kept(path, size, facts.modified_ns, digest.hexdigest())
 
 
 def read_list(backup: Path) -> list[Kept]:
@@ -80,6 +161,8 @@ def put_back(backup: Path, settings: Settings, *, blobs: bool) -> int:
     count = 0
     for kept in read_list(backup):
         top, _, rest = kept.path.partition("/")
+        if top not in places:
+            continue  # in a bucket
         target = places[top] / rest if rest else places[top]
         if target.exists() or (top == BLOBS and not blobs):
             continue
@@ -110,16 +193,23 @@ def _keep(path: str, source: Path, tree: Path, before: Kept | None, earlier: Pat
     target = tree / path
     target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     stat = source.stat()
-    if before and earlier and (before.size_bytes, before.modified_ns) == (stat.st_size, stat.st_mtime_ns):
-        try:
-            os.link(earlier / TREE / path, target)
-            return before
-        except OSError:
-            pass  # the earlier copy is gone, or this file system has no links: copy it
+    if before and _link(before, (stat.st_size, stat.st_mtime_ns), target, earlier):
+        return before
     shutil.copy2(source, target)
     sync(target)
     copied = target.stat()
     return Kept(path, copied.st_size, stat.st_mtime_ns, _digest(target))
+
+
+def _link(before: Kept, now: tuple[int, int], target: Path, earlier: Path | None) -> bool:
+    """Link to the earlier copy. False: it has another size or time, or that cannot be done."""
+    if earlier is None or (before.size_bytes, before.modified_ns) != now:
+        return False
+    try:
+        os.link(earlier / TREE / before.path, target)
+    except OSError:
+        return False  # the earlier copy is gone, or this file system has no links: copy it
+    return True
 
 
 def own_like(path: Path, folder: Path) -> None:

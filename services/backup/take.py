@@ -20,6 +20,7 @@ import msgspec
 from services.backup import stored_files
 from services.backup.repository import Backup, BackupDamagedError, BackupError, Repository, new_label
 from services.local.binaries import find_client
+from services.platform.blob_stores import open_blobs
 from services.platform.settings import Settings
 
 Progress = Callable[[str, int, int], None]
@@ -63,15 +64,24 @@ class Taken(msgspec.Struct, frozen=True):
 
 
 async def take(
-    settings: Settings, repository: Repository, *, keep: int, progress: Progress, sync: bool = True
+    settings: Settings,
+    repository: Repository,
+    *,
+    keep: int,
+    progress: Progress,
+    sync: bool = True,
+    blobs: bool = True,
 ) -> Taken:
-    """Back up the running system. Raises BackupError, StartError, and what asyncpg raises."""
+    """Back up the running system, with photos and videos if `blobs`.
+
+    Raises BackupError, StartError, BlobStoreAwayError, and what asyncpg raises.
+    """
     url = settings.require_owner_url()
     repository.prepare()
     connection = await asyncpg.connect(url, timeout=10)
     try:
         with repository.lock():
-            return await _take(connection, url, settings, repository, keep, progress, sync)
+            return await _take(connection, url, settings, repository, keep, progress, sync, blobs)
     finally:
         await connection.close()
 
@@ -84,6 +94,7 @@ async def _take(
     keep: int,
     progress: Progress,
     sync: bool,
+    blobs: bool,
 ) -> Taken:
     began, server = time.monotonic(), await connection.fetchrow(_SERVER)
     assert server is not None
@@ -102,7 +113,8 @@ async def _take(
             watch.cancel()
             await asyncio.gather(watch, return_exceptions=True)
         ended = await connection.fetchrow(_SERVER)
-        kept = await asyncio.to_thread(_files, settings, repository, partial, earlier, progress)
+        before = repository.folder(earlier[-1].label) if earlier else None
+        kept = await _files(settings, partial, before, progress, blobs)
         wal = manifest_wal(partial / "postgres")
         backup = Backup(
             label, _iso(server["now"]), _iso(ended and ended["now"]), round(time.monotonic() - began, 1),
@@ -127,13 +139,20 @@ async def _watch(connection: "asyncpg.Connection[asyncpg.Record]", progress: Pro
             progress(DATABASE, row["backup_streamed"], row["backup_total"])
 
 
-def _files(
-    settings: Settings, repository: Repository, partial: Path, earlier: list[Backup], progress: Progress
+async def _files(
+    settings: Settings, target: Path, before: Path | None, progress: Progress, blobs: bool
 ) -> list[stored_files.Kept]:
-    wanted = stored_files.sources(settings)
+    fetched, wanted = [], stored_files.sources(settings)
+    if not blobs:
+        wanted.pop(stored_files.BLOBS, None)
+    elif stored_files.in_bucket(settings):
+        fetched = await stored_files.copy_blobs(
+            open_blobs(settings), target, before, lambda done, total: progress(FILES, done, total)
+        )
     total = stored_files.size_bytes(wanted)
-    before = repository.folder(earlier[-1].label) if earlier else None
-    return stored_files.copy_in(wanted, partial, before, lambda done: progress(FILES, done, total))
+    return await asyncio.to_thread(
+        stored_files.copy_in, wanted, target, before, lambda done: progress(FILES, done, total), fetched
+    )
 
 
 def manifest_wal(database: Path) -> Wal:

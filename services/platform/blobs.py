@@ -221,9 +221,13 @@ class FolderBlobs(BlobStore):
 
 def checked(key: str) -> str:
     """The key. Raises BlobError when it is none, such as one that leads out of the store."""
-    if len(key) > 200 or not _KEY.fullmatch(key):
+    if not is_key(key):
         raise BlobError(f"{key!r} is not a blob key")
     return key
+
+
+def is_key(text: str) -> bool:
+    return len(text) <= 200 and bool(_KEY.fullmatch(text))
 
 
 def aside(key: str) -> str:

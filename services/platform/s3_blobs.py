@@ -33,6 +33,7 @@ from services.platform.blobs import (
     StoredBlob,
     aside,
     checked,
+    is_key,
 )
 from services.platform.ids import new_id
 from services.platform.metrics import BLOB_STORE_FAILURES
@@ -163,7 +164,7 @@ class S3Blobs(BlobStore):
         pages = iter(obstore.list(self._store))
         while page := await self._do("", next, pages, ()):
             for found in page:
-                if not found["path"].startswith(f"{_PARTIAL}/"):
+                if is_key(found["path"]):  # others' files, and what is not whole, are no blobs
                     modified_ns = int(found["last_modified"].timestamp() * 1e9)
                     yield BlobFacts(found["path"], found["size"], modified_ns)
 

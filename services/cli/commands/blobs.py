@@ -33,10 +33,10 @@ def migrate(
     yes: Yes = False,
     output: Output = OutputFormat.table,
 ) -> None:
-    """Copy what is in BLOBS_FORMER_URL into BLOBS_URL, while everything runs with both set.
+    """Copy photos and videos from BLOBS_FORMER_URL into BLOBS_URL.
 
-    Each copy is read back and compared by its SHA-256. Ended in the middle, it goes on where it was when run
-    again. 5 when something stays behind.
+    Everything may run meanwhile, with both set. Each copy is read back and compared by its SHA-256. Ended in
+    the middle, it goes on where it was when run again. 5 when something stays behind.
     """
     import asyncio
 

@@ -30,6 +30,7 @@ from services.cli.output import OutputFormat, say
 from services.cli.timespec import point
 from services.local.data_dir import DataFolder
 from services.local.databases import archiving
+from services.platform.blob_stores import open_blobs
 from services.platform.settings import Settings
 
 _MB: Final = 1_000_000
@@ -180,7 +181,10 @@ async def go_back(
             at = _time(found.recorded_at_us)
             say(f"restored up to position {found.position}, {at}, timeline {found.timeline}")
     lost = not (settings.data_dir.expanduser() / stored_files.BLOBS).exists()
-    count = stored_files.put_back(repository.folder(way.backup.label), settings, blobs=blobs or lost)
+    source = repository.folder(way.backup.label)
+    count = stored_files.put_back(source, settings, blobs=blobs or lost)
+    if blobs and stored_files.in_bucket(settings):
+        count += await stored_files.put_back_blobs(source, open_blobs(settings))
     if count:
         say(f"{count} files put back that were missing")
     if way.running:

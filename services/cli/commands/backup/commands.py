@@ -35,6 +35,10 @@ def register(app: typer.Typer) -> None:
 
 def take(
     keep: Annotated[int, typer.Option(min=1, max=1000, help="So many stay, this one included.")] = 7,
+    blobs: Annotated[
+        bool,
+        typer.Option("--blobs/--no-blobs", help="Photos and videos, too; a bucket may have its own copies."),
+    ] = True,
     output: Output = OutputFormat.table,
 ) -> None:
     """Take a backup into BACKUP_DIR while everything runs, and remove the oldest."""
@@ -46,7 +50,7 @@ def take(
 
     settings, repository = _repository("backup take")
     with shares("backup", (DATABASE, FILES)) as progress:
-        taken = asyncio.run(take_backup(settings, repository, keep=keep, progress=progress))
+        taken = asyncio.run(take_backup(settings, repository, keep=keep, progress=progress, blobs=blobs))
     emit([backup_row(repository, taken.backup, output)], output)
     for label in taken.expired:
         say(f"{label} removed: {keep} stay")

@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 import asyncpg
@@ -12,7 +13,7 @@ from prometheus_client import REGISTRY
 
 from ledger.log.ledger import Ledger
 from projections.verify.run import check_ledger
-from services.backup.repository import Repository
+from services.backup.repository import Repository, new_label
 from services.backup.restore import choose, restore_beside
 from services.backup.stored_files import own_like
 from services.backup.take import take
@@ -22,9 +23,12 @@ from services.local.data_dir import DataFolder
 from services.local.postgres import EmbeddedPostgres
 from services.maintenance.gauges import measure_wal_archive
 from services.migrations import migrate
+from services.platform.blob_stores import open_blobs
+from services.platform.blobs import one_chunk
 from services.platform.settings import Settings, load_settings
 from tests.support.cli_runner import CliRunner, Result
 from tests.support.compose import load
+from tests.support.s3_servers import KEY, S3Server, missing
 from tests.support.servers import OPERATOR, fresh_cluster, short_folder
 from tests.support.traffic import Traffic
 from tests.support.waiting import eventually
@@ -71,9 +75,9 @@ class Place:
             backup_dir=self.repository.root,
         )
 
-    async def command(self, *words: str) -> Result:
-        """`neurocards backup …`, in this process."""
-        env = {
+    async def command(self, *words: str, **more: str) -> Result:
+        """`neurocards backup …`, in this process, with more settings."""
+        env = more | {
             "DATABASE_URL": self.server.url("neurocards"),
             "NEUROCARDS_DATA_DIR": str(self.folder.root),
             "BACKUP_DIR": str(self.repository.root),
@@ -107,6 +111,10 @@ async def head(url: str) -> int:
     async with asyncpg.create_pool(url, min_size=1, max_size=2) as pool:
         assert await check_ledger(pool) == []
         return int(await pool.fetchval("SELECT max(position) FROM events"))
+
+
+def later_than(label: str) -> bool:
+    return new_label() > label
 
 
 async def archived(place: Place) -> None:
@@ -224,3 +232,45 @@ async def test_an_archive_that_is_away_is_told_and_loses_nothing(place: Place) -
         await eventually(
             lambda: place.repository.wal_path(name).exists(), what=f"{name} is archived after all"
         )
+
+
+@pytest.mark.s3
+@pytest.mark.skipif(bool(missing()), reason=missing() or "")
+async def test_photos_and_videos_of_a_bucket_come_along_and_back(place: Place, tmp_path: Path) -> None:
+    """With a bucket that was emptied by mistake; while it is away no backup is taken as if it were whole."""
+    server = S3Server("seaweedfs", tmp_path)
+    server.start()
+    try:
+        server.make_bucket("media")
+        known = {"BLOBS_URL": server.url("media", "cards"), "BLOBS_KEY": KEY}
+        bucket = open_blobs(load_settings(blobs_url=known["BLOBS_URL"], blobs_key=KEY))
+        files = {f"videos/j-{number}.mp4": f"video {number}".encode() for number in range(20)}
+        for key, data in files.items():
+            await bucket.put(key, one_chunk(data), size_bytes_max=100)
+        for _ in range(2):
+            taken = await place.command("take", "-o", "json", **known)
+            assert taken.exit_code == 0 and json.loads(taken.stdout)[0]["files"] == 20, taken.stderr
+            newest = place.repository.backups()[-1].label
+            await eventually(partial(later_than, newest))  # a backup is named by its second
+        one, two = place.repository.backups()
+        path = "files/blobs/videos/j-7.mp4"
+        assert (place.repository.folder(one.label) / path).samefile(place.repository.folder(two.label) / path)
+        assert (await place.command("check", **known)).exit_code == 0
+        for key in files:
+            await bucket.delete(key)
+
+        elsewhere = place.folder.root / "elsewhere"
+        elsewhere.mkdir()
+        own_like(elsewhere, place.folder.postgres)
+        done = await place.command("restore", "--into", str(elsewhere), "--yes", "--blobs", **known)
+        assert done.exit_code == 0 and "20 files put back" in done.stderr, done.stderr
+        assert {found.key: await bucket.get(found.key) async for found in bucket.all()} == files
+
+        server.kill()
+        failed = await place.command("take", **known)
+        assert failed.exit_code == 1 and "s3://media/cards does not answer" in failed.stderr
+        bare = await place.command("take", "--no-blobs", "-o", "json", **known)
+        assert bare.exit_code == 0 and json.loads(bare.stdout)[0]["files"] == 0
+        assert len(place.repository.backups()) == 3
+    finally:
+        server.kill()
