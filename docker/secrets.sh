@@ -11,7 +11,7 @@ keep() {
     [ -e "secrets/$1" ] || printf %s "$2" > "secrets/$1"
     chmod 0644 "secrets/$1"
 }
-for name in postgres_password callback_secret forget_secret grafana_password; do
+for name in postgres_password callback_secret forget_secret bot_webhook_secret grafana_password; do
     keep "$name" "$(random)"
 done
 keep database_owner_url "postgresql://neurocards:$(cat secrets/postgres_password)@postgres:5432/neurocards"

@@ -117,6 +117,7 @@ class Forgetting:
                 )
                 await connection.execute(query("remember_forgotten"), person, debt, [c[0] for c in codes])
                 await connection.execute(query("forget_updates"), telegram_id, account)
+                await connection.execute(query("forget_claims"), telegram_id)
             # Nobody refers to them any more from here on; who has done so until now is found.
             await connection.execute("SELECT FROM accounts WHERE account = $1 FOR UPDATE", account)
             # Drafts before blobs and texts, in the order in which the bot and the sweep lock them.

@@ -136,6 +136,10 @@ UPDATE status_messages SET abandoned = true, last_error = NULL WHERE account = $
 DELETE FROM updates WHERE (user_id = $1 OR chat_id = $1)
   AND EXISTS (SELECT FROM accounts WHERE account = $2 AND telegram_id = $1)
 
+-- name: forget_claims
+-- What the inbox remembers of a chat between two messages. A claim that is held goes minutes later, with all free ones. $1 Telegram id
+DELETE FROM chat_claims WHERE chat_id = $1 AND until <= clock_timestamp()
+
 -- name: invite_code
 -- What stands in a person's link, $2 from the first time on. $1 account
 UPDATE accounts SET invite = coalesce(invite, $2) WHERE account = $1 RETURNING invite
@@ -206,6 +210,8 @@ UNION ALL (SELECT 'verdicts', row_to_json(t)::text FROM verdicts t WHERE account
 UNION ALL (SELECT 'wrong_codes', row_to_json(t)::text FROM wrong_codes t WHERE account = $1 LIMIT $2)
 UNION ALL (SELECT 'updates', row_to_json(t)::text FROM updates t
            WHERE (SELECT telegram_id FROM accounts WHERE account = $1) IN (t.user_id, t.chat_id) LIMIT $2)
+UNION ALL (SELECT 'chat_claims', row_to_json(t)::text FROM chat_claims t
+           WHERE chat_id = (SELECT telegram_id FROM accounts WHERE account = $1))
 UNION ALL (SELECT 'person_reads', json_build_object('read_at', read_at, 'what', what)::text
            FROM person_reads WHERE account = $1 ORDER BY number DESC LIMIT $2)
 UNION ALL (SELECT 'payment_links', row_to_json(t)::text FROM payment_links t WHERE account = $1 LIMIT $2)

@@ -30,7 +30,7 @@ class Checkout:
     yookassa: YooKassaPayments
     stars: StarsPayments
     checked_at: dict[str, float] = field(default_factory=dict)
-    """When payments were checked lately. One process has the chat's turn, so its memory is enough."""
+    """When payments were checked lately, by this process: several ask YooKassa so many times more."""
 
     @property
     def providers(self) -> tuple[Provider, ...]:

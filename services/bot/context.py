@@ -1,8 +1,6 @@
 """The services and the person that handlers work with."""
 
 import asyncio
-import time
-from collections import Counter
 from dataclasses import dataclass, field
 
 import msgspec
@@ -59,14 +57,10 @@ class BotContext:
     forgetting: Forgetting
     circuits: Circuits = field(default_factory=Circuits)
     outlook: Outlook = field(default_factory=Outlook)
-    again: dict[int, Counter[str]] = field(default_factory=dict)
-    """By hour: videos sent again, by account. One process has the chats' turn, so its memory is enough."""
     examples: dict[str, str] = field(default_factory=dict)
     """Styles' examples as Telegram calls them, once it has them."""
     photos: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(PHOTOS_AT_ONCE))
     """Held while a photo of up to 20 MB is in memory."""
-    welcomes: asyncio.Lock = field(default_factory=asyncio.Lock)
-    """Held while the day's welcomes are counted and one is given."""
 
     def maker(self, style: str, sides: str = "", seconds: int = 0) -> Model:
         """The model that makes such a video: the style's first that is well, else its first."""
@@ -99,14 +93,9 @@ class BotContext:
     async def estimate(self, model: Model, person: Person, jobs: int) -> Estimate:
         return await self.outlook.estimate(model, person.account, jobs, self.deadline_s(model))
 
-    def sends_again(self, person: Person) -> bool:
+    async def sends_again(self, person: Person) -> bool:
         """Count one video sent again; False when AGAIN_PER_HOUR are."""
-        hour = int(time.monotonic() // 3600)
-        counts = self.again.get(hour) or Counter()
-        self.again.clear()
-        self.again[hour] = counts
-        counts[person.account] += 1
-        return counts[person.account] <= AGAIN_PER_HOUR
+        return await self.history.sent_again(person.chat_id) <= AGAIN_PER_HOUR
 
     def deadline_s(self, model: Model) -> int:
         """Seconds a job may take: JOB_DEADLINE_SECONDS, or less where the model says so."""

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Awaitable
-from functools import cache
+from functools import cache, partial
 from typing import Final
 
 import structlog
@@ -18,17 +18,19 @@ from services.adapters.telegram.client import create_bot, is_transient
 from services.adapters.telegram.lazy_models import build_common
 from services.adapters.telegram.limits import RateLimit, TelegramLimits, rates_for
 from services.adapters.telegram.order_labels import SHARED
+from services.adapters.telegram.updates import STORED_CHANNEL, store_updates
 from services.adapters.yookassa.gateway import YooKassa
 from services.bot.chat_state import PostgresStorage
 from services.bot.checkout import Checkout
 from services.bot.context import BotContext
-from services.bot.inbox import Fence, Inbox, InboxRunner, LeaderLock
+from services.bot.inbox import ChatClaims, Fence, Inbox, InboxRunner, LeaderLock, Work
 from services.bot.metrics import AnswerTimes
 from services.bot.moderation import Moderation, Verdicts
 from services.bot.order_history import History
 from services.bot.polling import Polling
 from services.bot.screens.menu import commands, description, short_description
 from services.bot.update_handler import ALLOWED_UPDATES, UpdateHandler, build_dispatcher
+from services.bot.webhook import Webhook
 from services.generation.catalogue import load_catalogue
 from services.generation.circuit_breaker.store import READ_EVERY_S, CircuitBook, Circuits
 from services.generation.wait_estimate import MEASURE_EVERY_S, Outlook, capacity
@@ -50,7 +52,7 @@ from services.platform.settings import Settings
 logger = structlog.get_logger()
 
 TURN_LOCK: Final = 7_300_010
-_CLEAN_EVERY_S: Final = 3600.0
+_CLEAN_EVERY_S: Final = 60.0
 _ERASE_EVERY_S: Final = 2.0
 _POOL_MAX: Final = 16
 
@@ -61,8 +63,7 @@ async def serve(settings: Settings) -> None:
     logging.getLogger("aiogram.event").setLevel(logging.WARNING)  # a line per update otherwise
     async with Runtime(settings, "bot") as runtime:
         redis, bot, moderator = command_client(settings), create_bot(settings), Moderator(settings)
-        turn = LeaderLock(settings, "bot", TURN_LOCK, runtime.stop)
-        bot.session.middleware(Fence(turn))
+        bot.session.middleware(Fence())
         bot.session.middleware(AnswerTimes())
         bot.session.middleware(RateLimit(TelegramLimits(redis, rates_for(settings))))
         try:
@@ -89,15 +90,7 @@ async def serve(settings: Settings) -> None:
                     Outlook(pool, capacity(settings)),
                 )
                 handler = UpdateHandler(bot, build_dispatcher(shop, PostgresStorage(pool)), texts)
-
-                async def work(over: asyncio.Event) -> None:
-                    money, rest = (InboxRunner(inbox, handler, urgent=urgent) for urgent in (True, False))
-                    runtime.health.tell({"inbox_urgent": money.status, "inbox": rest.status})
-                    polling = Polling(bot, inbox, [money, rest], list(ALLOWED_UPDATES))
-                    await together(over, money.run(over), rest.run(over), polling.run(over))
-
-                runtime.health.tell({"has_turn": lambda: turn.mine})
-                runtime.spawn(turn.run(work), "updates")
+                spawn_updates(runtime, settings, inbox, handler, fetcher(settings, bot, pool))
                 spawn_views(runtime, shop, inbox, bot)
                 start_erasing(runtime, shop, pool)
                 runtime.ready()
@@ -108,10 +101,35 @@ async def serve(settings: Settings) -> None:
             await redis.aclose()
 
 
+def spawn_updates(
+    runtime: Runtime, settings: Settings, inbox: Inbox, handler: UpdateHandler, fetch: Work
+) -> None:
+    """Answer claimed chats, and `fetch` in turn with other processes."""
+    money, rest = (InboxRunner(inbox, handler, urgent=urgent) for urgent in (True, False))
+
+    def hear(lane: str) -> None:
+        (money if lane == "urgent" else rest).wake()
+
+    async def answer(over: asyncio.Event) -> None:
+        await together(over, money.run(over), rest.run(over))
+
+    turn = LeaderLock(settings, "bot", TURN_LOCK, runtime.stop, channel=STORED_CHANNEL, hear=hear)
+    runtime.health.tell({"has_turn": lambda: turn.mine, "inbox_urgent": money.status, "inbox": rest.status})
+    runtime.spawn(turn.run(fetch), "turn")
+    runtime.spawn(ChatClaims(inbox, runtime.stop).run(answer), "updates")
+
+
+def fetcher(settings: Settings, bot: Bot, pool: Pool) -> Work:
+    """What the process with the turn does: fetch updates, or keep Telegram sending them to `web`."""
+    if settings.bot_mode == "webhook":
+        return Webhook(settings, bot, list(ALLOWED_UPDATES)).run
+    return Polling(bot, partial(store_updates, pool), list(ALLOWED_UPDATES)).run
+
+
 def spawn_views(runtime: Runtime, shop: BotContext, inbox: Inbox, bot: Bot) -> None:
     runtime.spawn(show_window(runtime, shop, bot), "window", may_end=True)
     circuits, times = shop.circuits, shop.outlook.times
-    runtime.spawn(repeat(inbox.forget_parked, runtime.stop, "clean", idle_s=_CLEAN_EVERY_S), "clean")
+    runtime.spawn(repeat(inbox.clean, runtime.stop, "clean", idle_s=_CLEAN_EVERY_S), "clean")
     runtime.spawn(repeat(circuits.refresh, runtime.stop, "circuits", idle_s=READ_EVERY_S), "circuits")
     runtime.spawn(repeat(times.measure, runtime.stop, "render_times", idle_s=MEASURE_EVERY_S), "render_times")
 
@@ -138,7 +156,7 @@ def bot_texts() -> Catalogues:
 
 
 async def together(over: asyncio.Event, *parts: Awaitable[None]) -> None:
-    """Handle and poll; when one fails, end the others in good order and raise."""
+    """Run all; when one fails, end the others in good order and raise."""
 
     async def until_over(part: Awaitable[None]) -> None:
         try:

@@ -11,11 +11,6 @@ from aiogram.methods import TelegramMethod
 from aiogram.methods.base import TelegramType
 from prometheus_client import Counter, Gauge, Histogram
 
-UPDATES: Final = Counter(
-    "neurocards_updates_total",
-    "Updates handled, attempts failed, updates parked, and updates left out of a flood",
-    ["outcome"],
-)
 IN_HAND: Final = Gauge(
     "neurocards_updates_in_hand", "Updates this process has taken and not yet settled", ["lane"]
 )
@@ -24,7 +19,10 @@ DROPPED: Final = Counter(
 )
 FETCHED: Final = Gauge(
     "neurocards_updates_fetched_timestamp_seconds",
-    "When Telegram last answered getUpdates; before the first answer, when this process got the turn",
+    "When Telegram last answered getUpdates, or told that its webhook works; at first: when we got the turn",
+)
+PENDING: Final = Gauge(
+    "neurocards_updates_pending", "Updates that Telegram has not brought to the webhook yet, as it last said"
 )
 ANSWER_SECONDS: Final = Histogram(
     "neurocards_update_answer_seconds",

@@ -1,5 +1,8 @@
 """An account's movements, payments and jobs: from the log, but for the payments right at once."""
 
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import cast
 
 import msgspec
@@ -22,6 +25,7 @@ PAGE = 6
 """Operations or payments of one screen."""
 JOBS_SHOWN = 5
 _NEWEST = 2**62
+_WELCOMES_LOCK = 7_300_011
 
 
 class Operation(msgspec.Struct, frozen=True):
@@ -92,6 +96,7 @@ class History:
         self._log = log
         self._welcomes: tuple[int, int | None, int] = (0, None, 0)
         """Of a day: the grant it is counted up to, and the credits."""
+        self._welcoming = asyncio.Lock()
 
     async def operations(self, account: str, page: int = 0, size: int = PAGE) -> tuple[list[Operation], int]:
         """One page of movements, newest first, and how many there are."""
@@ -122,6 +127,17 @@ class History:
             return None
         event = decode_data(row["type"], row["data"], position)
         return await explain(self._pool, event.order if isinstance(event, CreditsCharged) else str(position))
+
+    @asynccontextmanager
+    async def welcomes_turn(self) -> AsyncIterator[None]:
+        """Hold this while welcomes are counted and one is given."""
+        async with self._welcoming, self._pool.acquire() as connection, connection.transaction():
+            await connection.execute(query("welcomes_lock"), _WELCOMES_LOCK)
+            yield
+
+    async def sent_again(self, telegram_id: int) -> int:
+        """Count a video sent again; how many within this hour."""
+        return int(await self._pool.fetchval(query("chat_sent_again"), telegram_id))
 
     async def welcomes_since(self, day: int) -> int:
         """Welcome credits given since a day began, in days since 1970. One caller at a time."""

@@ -1,6 +1,7 @@
 """Long polling: getUpdates into the inbox, confirmed by the next offset only then."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 import structlog
@@ -9,7 +10,7 @@ from aiogram.exceptions import TelegramConflictError, TelegramNotFound, Telegram
 from aiogram.methods import TelegramMethod
 
 from services.adapters.telegram.client import is_transient
-from services.bot.inbox import Inbox, InboxRunner
+from services.adapters.telegram.updates import is_update
 from services.bot.metrics import FETCHED, drop
 from services.platform.errors import StartError
 from services.platform.outage_log import OutageLog, Pauses, is_database_away
@@ -19,6 +20,10 @@ logger = structlog.get_logger()
 POLL_S: Final = 25
 _ANSWER_MARGIN_S: Final = 15
 _RIVAL_PAUSE_S: Final = 3.0
+
+
+Store = Callable[[list[dict[str, Any]]], Awaitable[None]]
+"""Keeps updates; durable when it returns."""
 
 
 class GetRawUpdates(TelegramMethod[list[dict[str, Any]]]):
@@ -35,12 +40,9 @@ class GetRawUpdates(TelegramMethod[list[dict[str, Any]]]):
 class Polling:
     """Polls until told to stop; no backlog stops it: Postgres holds that."""
 
-    def __init__(
-        self, bot: Bot, inbox: Inbox, runners: list[InboxRunner], allowed_updates: list[str]
-    ) -> None:
+    def __init__(self, bot: Bot, store: Store, allowed_updates: list[str]) -> None:
         self._bot = bot
-        self._inbox = inbox
-        self._runners = runners
+        self._store = store
         self._allowed_updates = allowed_updates
         self._trouble = OutageLog("getting updates")
 
@@ -52,7 +54,7 @@ class Polling:
             while not stop.is_set():
                 try:
                     updates = await self._get(offset, stopped)
-                    await self._inbox.store(updates)
+                    await self._store(updates)
                 except Exception as error:  # sorted in _pause_for: wait, or raise
                     await _wait(stopped, await self._pause_for(error, pauses))
                     continue
@@ -61,8 +63,6 @@ class Polling:
                 pauses = Pauses()
                 if updates:
                     offset = max(int(update["update_id"]) for update in updates) + 1
-                    for runner in self._runners:
-                        runner.wake()
         finally:
             stopped.cancel()
 
@@ -73,7 +73,7 @@ class Polling:
             await asyncio.wait({request, stopped}, return_when=asyncio.FIRST_COMPLETED)
             if not request.done():
                 return []
-            found = [update for update in request.result() if _is_update(update)]
+            found = [update for update in request.result() if is_update(update)]
             for _ in range(len(request.result()) - len(found)):
                 drop("unknown", "malformed")
             return found
@@ -109,8 +109,3 @@ class Polling:
 
 async def _wait(stopped: "asyncio.Future[Any]", seconds: float) -> None:
     await asyncio.wait({stopped}, timeout=seconds)
-
-
-def _is_update(value: dict[str, Any]) -> bool:
-    update_id = value.get("update_id")
-    return isinstance(update_id, int) and 0 <= update_id < 2**63

@@ -16,6 +16,15 @@ SELECT state FROM chat_states WHERE telegram_id = $1
 INSERT INTO chat_states (telegram_id, state) VALUES ($1, $2)
 ON CONFLICT (telegram_id) DO UPDATE SET state = excluded.state
 
+-- name: chat_sent_again
+-- Count a video sent again to $1, a Telegram id; how many within this hour.
+INSERT INTO chat_states (telegram_id, again_hour, again_times)
+VALUES ($1, extract(epoch FROM clock_timestamp())::bigint / 3600, 1)
+ON CONFLICT (telegram_id) DO UPDATE SET
+    again_times = CASE WHEN chat_states.again_hour = excluded.again_hour THEN chat_states.again_times ELSE 0 END + 1,
+    again_hour = excluded.again_hour
+RETURNING again_times
+
 -- name: last_jobs
 -- The last jobs charged to stream $1, newest first, at most $2.
 SELECT data ->> 'job' AS job, recorded_at_us FROM events
@@ -86,6 +95,10 @@ INSERT INTO verdicts (account, content, kinds) VALUES ($1, $2, $3::text[]) ON CO
 -- name: verdicts
 -- What is known of these contents. $1 account, $2 contents
 SELECT content, kinds FROM verdicts WHERE account = $1 AND content = ANY ($2::text[])
+
+-- name: welcomes_lock
+-- Until this transaction ends nobody else counts welcome gifts. $1 a number of its own.
+SELECT pg_advisory_xact_lock($1)
 
 -- name: welcomes_since
 -- Credits given with first agreements, and the last position looked at: from the start of day $1 on, in days since 1970 (UTC), or

@@ -15,6 +15,7 @@ from redis.exceptions import RedisError
 from events.errors import NeurocardsError
 from ledger.errors import LedgerBusyError, LedgerUnavailableError
 from services.adapters.telegram import client
+from services.adapters.telegram.updates import tap_of
 from services.bot.context import BotContext
 from services.bot.handlers import (
     admin,
@@ -32,7 +33,7 @@ from services.bot.handlers import (
 )
 from services.bot.inbox import StoredUpdate
 from services.bot.metrics import drop
-from services.bot.middleware import PersonMiddleware, RepeatedTaps
+from services.bot.middleware import PersonMiddleware, drop_repeated_tap
 from services.platform.catalogues import locale_for
 from services.platform.i18n import Catalogues
 from services.platform.outage_log import is_database_away
@@ -60,7 +61,10 @@ class UpdateHandler:
             update = Update.model_validate(stored.update(), context={"bot": self._bot})
             async with asyncio.timeout(HANDLE_TIMEOUT_S) as limit:
                 kind = _kind(update)
-                if kind == "unknown" or await self._dispatcher.feed_update(self._bot, update) is UNHANDLED:
+                repeats = stored.last_tap != "" and tap_of(stored.update()) == stored.last_tap
+                if kind == "unknown" or UNHANDLED is await self._dispatcher.feed_update(
+                    self._bot, update, repeats=repeats
+                ):
                     drop(kind, "unhandled")
         except TimeoutError as error:
             if limit.expired():  # of our own: not trouble that passes, or a hung handler would hang for ever
@@ -156,13 +160,13 @@ ROUTERS: Final = (
 def build_dispatcher(shop: BotContext, places: BaseStorage) -> Dispatcher:
     """A dispatcher for one process. Handlers get `shop` and `person`."""
     dispatcher = Dispatcher(storage=places, fsm_strategy=FSMStrategy.GLOBAL_USER, disable_fsm=True, shop=shop)
-    who, taps = PersonMiddleware(shop), RepeatedTaps()
+    who = PersonMiddleware(shop)
     dispatcher.message.outer_middleware(topup.StarsMiddleware(shop))
     for observer in (dispatcher.message, dispatcher.edited_message, dispatcher.callback_query):
         # Here and not before all updates: what is about money is answered while Redis is away.
         observer.outer_middleware(dispatcher.fsm)
         observer.outer_middleware(who)
-        observer.outer_middleware(taps)
+        observer.outer_middleware(drop_repeated_tap)
     dispatcher.pre_checkout_query.outer_middleware(who)
     dispatcher.include_routers(*ROUTERS)
     return dispatcher

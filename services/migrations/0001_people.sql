@@ -107,7 +107,9 @@ CREATE TABLE chat_states (
     telegram_id bigint     NOT NULL PRIMARY KEY REFERENCES accounts (telegram_id) ON DELETE CASCADE,
     state      text,
     data       json        NOT NULL DEFAULT '{}',
-    changed_at timestamptz NOT NULL DEFAULT clock_timestamp()
+    changed_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    again_hour bigint      NOT NULL DEFAULT 0,      -- the hour, since 1970, in which videos were sent again so often
+    again_times int        NOT NULL DEFAULT 0
 );
 CREATE INDEX chat_states_early ON chat_states (changed_at) WHERE data -> 'early' IS NOT NULL;
 
@@ -152,10 +154,76 @@ CREATE TABLE updates (
     dropped     int         NOT NULL DEFAULT 0,     -- earlier ones of its chat that were left out as a flood
     error       text,                               -- of the last failure
     parked_at   timestamptz,                        -- given up; kept for an operator to see
+    troubled_at timestamptz,                        -- since when the surroundings keep it from being handled; the person knows
     received_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 CREATE INDEX updates_waiting ON updates (urgent, chat_id, update_id) WHERE parked_at IS NULL;
 CREATE INDEX updates_parked ON updates (parked_at) WHERE parked_at IS NOT NULL;
+
+-- Which run of which bot has a chat's lane in hand, and until when. A free row stays for minutes: it tells the next one of the last.
+CREATE TABLE chat_claims (
+    chat_id       bigint      NOT NULL,
+    urgent        boolean     NOT NULL,
+    owner         uuid,                             -- free: NULL
+    until         timestamptz NOT NULL,             -- the lease's end, or since when it is free
+    last_tap      text        NOT NULL DEFAULT '',  -- the button tapped last, if nothing else came since
+    flood_told_at timestamptz,
+    PRIMARY KEY (chat_id, urgent)
+);
+CREATE INDEX chat_claims_owner ON chat_claims (owner);
+
+-- Numbers of the updates of the last two days: what Telegram sends again is known, also when it has been handled and is gone.
+CREATE TABLE seen_updates (
+    update_id bigint      NOT NULL PRIMARY KEY,
+    seen_at   timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+CREATE INDEX seen_updates_at ON seen_updates (seen_at);
+
+-- Keep updates; those seen before are left out. Of a chat's ordinary updates that nobody has begun the newest 20 stay; how many others
+-- went is counted on the oldest that stays, which cannot be begun before: all of them are locked. How many went. Who stores needs no
+-- other right here: web, which strangers reach, reads and changes nothing of what people write.
+CREATE FUNCTION ledger.store_updates(
+    p_ids bigint[], p_chats bigint[], p_users bigint[], p_urgent boolean[], p_bodies text[]
+) RETURNS bigint LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    per_chat constant int := 20;
+    went bigint;
+BEGIN
+    WITH fresh AS (
+        INSERT INTO public.seen_updates (update_id) SELECT DISTINCT i FROM unnest(p_ids) AS i ORDER BY i
+        ON CONFLICT DO NOTHING RETURNING update_id
+    )
+    INSERT INTO public.updates (update_id, chat_id, user_id, urgent, body)
+    SELECT i, c, p, u, b::json
+    FROM unnest(p_ids, p_chats, p_users, p_urgent, p_bodies) AS t (i, c, p, u, b) JOIN fresh ON update_id = i ORDER BY i
+    ON CONFLICT DO NOTHING;
+    IF NOT FOUND THEN
+        RETURN 0;
+    END IF;
+    WITH waiting AS (
+        SELECT update_id, chat_id FROM public.updates
+        WHERE chat_id = ANY (p_chats) AND NOT urgent AND parked_at IS NULL AND begun = 0 AND update_id > 0
+        FOR UPDATE SKIP LOCKED
+    ), ranked AS (
+        SELECT update_id, chat_id, row_number() OVER (PARTITION BY chat_id ORDER BY update_id DESC) AS age FROM waiting
+    ), gone AS (
+        DELETE FROM public.updates USING ranked WHERE updates.update_id = ranked.update_id AND age > per_chat
+        RETURNING updates.chat_id, 1 + updates.dropped AS lost
+    ), counted AS (
+        UPDATE public.updates SET dropped = dropped + by_chat.lost
+        FROM ranked JOIN (SELECT chat_id, sum(lost) AS lost FROM gone GROUP BY chat_id) AS by_chat USING (chat_id)
+        WHERE updates.update_id = ranked.update_id AND age = per_chat
+    )
+    SELECT count(*) INTO went FROM gone;
+    PERFORM pg_notify('neurocards_updates', CASE WHEN u THEN 'urgent' ELSE 'ordinary' END)
+    FROM (SELECT DISTINCT u FROM unnest(p_urgent) AS u) AS lanes;
+    RETURN went;
+END $$;
+GRANT SELECT, INSERT, UPDATE, DELETE ON updates TO neurocards_log;
+GRANT SELECT, INSERT ON seen_updates TO neurocards_log;
+ALTER FUNCTION ledger.store_updates OWNER TO neurocards_log;
+REVOKE ALL ON FUNCTION ledger.store_updates FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION ledger.store_updates TO neurocards_web, neurocards_bot;
 
 -- Who was erased and came back gets no second welcome, uses no code again and owes what they owed: keyed hashes of the
 -- Telegram id, alone or with a code, and nothing else, no time either: it would say which account's erasure it was.
@@ -182,7 +250,12 @@ CREATE TRIGGER person_reads_append_only BEFORE UPDATE OR TRUNCATE ON person_read
 CREATE TRIGGER person_reads_kept BEFORE DELETE ON person_reads
     FOR EACH ROW WHEN (OLD.read_at > clock_timestamp() - interval '90 days') EXECUTE FUNCTION refuse_rewriting();
 
-GRANT SELECT, INSERT, UPDATE, DELETE ON accounts, texts, blobs, drafts, chat_states, notice_requests, updates TO neurocards_app;
+GRANT SELECT, INSERT, UPDATE, DELETE ON accounts, texts, blobs, drafts, chat_states, notice_requests TO neurocards_app;
+GRANT SELECT, UPDATE, DELETE ON updates TO neurocards_bot, neurocards_operator;
+GRANT INSERT ON updates TO neurocards_notifier;
+GRANT SELECT, INSERT, UPDATE, DELETE ON chat_claims TO neurocards_bot;
+GRANT SELECT, DELETE ON chat_claims TO neurocards_operator;
+GRANT SELECT, DELETE ON seen_updates TO neurocards_bot;
 GRANT SELECT, INSERT, DELETE ON outside_words, verdicts, wrong_codes TO neurocards_app;
 GRANT SELECT, INSERT, UPDATE ON forgotten TO neurocards_app;
 GRANT SELECT ON swept_blobs, person_reads TO neurocards_reader;

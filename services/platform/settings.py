@@ -157,6 +157,15 @@ class Settings(SettingsFields, defer_build=False):
         return self.forget_secret or (SecretStr("nobody in the sandbox is real"),)
 
     @property
+    def webhook_secret(self) -> SecretStr:
+        """What Telegram is told to show. Raises SettingsError without one, also in the sandbox."""
+        if not self.bot_webhook_secret:
+            raise SettingsError(
+                ["BOT_WEBHOOK_SECRET: is not set; needed with BOT_MODE=webhook: `openssl rand -hex 32`"]
+            )
+        return self.bot_webhook_secret[0]
+
+    @property
     def _people_are_real(self) -> bool:
         return self.telegram_token.get_secret_value() != COMPANIES["telegram"].sandbox_key
 

@@ -10,6 +10,7 @@ from services.platform.settings_types import (
     FOLDER,
     YOOKASSA_PUBLISHED_NETWORKS,
     AnyCase,
+    BotMode,
     BotToken,
     Commas,
     Days,
@@ -29,6 +30,7 @@ from services.platform.settings_types import (
     Subject,
     TrustedProxy,
     Url,
+    WebhookSecrets,
     networks,
 )
 
@@ -103,13 +105,13 @@ class SettingsFields(BaseSettings, defer_build=True):
     openai_api_key: SecretStr | None = Field(None, description="OpenAI key for prompts; empty: sandbox")
     yookassa_shop_id: str | None = Field(None, description="YooKassa shop; empty: sandbox")
     yookassa_secret_key: SecretStr | None = Field(None, description="YooKassa secret key; empty: sandbox")
+    bot_mode: BotMode = Field("polling", description="polling, webhook: who brings updates, bot or Telegram")
+    bot_webhook_secret: WebhookSecrets = Field((), description="Telegram shows the first, all are taken")
     telegram_api_url: Url | None = Field(None, description="Empty: https://api.telegram.org, or the sandbox")
     kie_api_url: Url | None = Field(None, description="Empty: https://api.kie.ai, or the sandbox")
     kie_upload_url: Url | None = Field(None, description="Empty: https://kieai.redpandaai.co, or the sandbox")
     openai_base_url: Url | None = Field(None, description="Empty: https://api.openai.com/v1, or the sandbox")
-    yookassa_api_url: Url | None = Field(
-        None, description="Empty: https://api.yookassa.ru/v3, or the sandbox"
-    )
+    yookassa_api_url: Url | None = Field(None, description="Empty: https://api.yookassa.ru/v3, or sandbox")
 
     # Processes: where they listen, what they are called, what they say
     public_url: Url | None = Field(
@@ -224,9 +226,7 @@ class SettingsFields(BaseSettings, defer_build=True):
     kie_poll_seconds: float | None = Field(
         None, gt=0, le=60, description="First pause between two looks at a task; empty: 5, sandbox 0.5"
     )
-    kie_creations_per_10_s: int = Field(
-        20, ge=1, le=100_000, description="Tasks an account may create in 10 s"
-    )
+    kie_creations_per_10_s: int = Field(20, ge=1, le=100_000, description="Tasks of an account within 10 s")
     kie_accounts: int | None = Field(
         None, ge=1, description="Number of keys in KIE_API_KEYS, for the bot, which has none; empty: counted"
     )

@@ -19,6 +19,7 @@ SECRETS: Final[dict[str, frozenset[str]]] = {
         "blobs_read_key": "web notifier",
         "redis_url": "bot web worker maintenance relay projector notifier dashboard",
         "bot_token": "bot maintenance notifier",
+        "bot_webhook_secret": "bot web",
         "kie_api_keys": "web worker maintenance",
         "kie_api_keys_retiring": "web worker maintenance",
         "openai_api_key": "bot worker",

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 
 _HTTP_URL: Final = re.compile(r"https?://[^\s/?#@]+(/[^\s?#]*)?")
 _PROXY_URL: Final = re.compile(r"https?://([^\s/?#@]+@)?[^\s/?#@:]+(:\d{1,5})?/?")
+_WEBHOOK_SECRET: Final = re.compile(r"[A-Za-z0-9_-]{16,256}")
 _BOT_TOKEN: Final = re.compile(r"\d{3,20}:[A-Za-z0-9_-]{5,100}")
 
 FOLDER: Final = "folder"
@@ -26,6 +27,12 @@ def _lower(value: Any) -> Any:
 def _bot_token(value: SecretStr) -> SecretStr:
     if not _BOT_TOKEN.fullmatch(value.get_secret_value()):
         raise ValueError("must look like 123456789:AAE… as @BotFather gives it")
+    return value
+
+
+def _webhook_secret(value: SecretStr) -> SecretStr:
+    if not _WEBHOOK_SECRET.fullmatch(value.get_secret_value()):
+        raise ValueError("must be 16 to 256 of A-Z, a-z, 0-9, _ and -: `openssl rand -hex 32`")
     return value
 
 
@@ -140,6 +147,8 @@ TrustedProxy = Annotated[str, Field(pattern=r"^([0-9a-fA-F.:]+( [A-Za-z0-9-]+)?)
 SafeUrl = Annotated[Url, AfterValidator(_safe_url)]
 PostgresUrl = Annotated[str, AfterValidator(_postgres_url)]
 RedisUrl = Annotated[str, AfterValidator(_redis_url)]
+WebhookSecrets = Annotated[tuple[Annotated[SecretStr, AfterValidator(_webhook_secret)], ...], Commas]
+BotMode = Annotated[Literal["polling", "webhook"], AnyCase]
 BotToken = Annotated[SecretStr, AfterValidator(_bot_token)]
 ProxyUrl = Annotated[SecretStr, AfterValidator(_proxy_url)]
 SmtpUrl = Annotated[str, AfterValidator(_smtp_url)]

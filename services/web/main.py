@@ -1,4 +1,4 @@
-"""`neurocards serve web`: callbacks, notifications, links to large videos."""
+"""`neurocards serve web`: callbacks, notifications, updates, links to large videos."""
 
 import contextlib
 from collections.abc import Iterable
@@ -26,6 +26,7 @@ from services.streams.wake import IDLE_S, Waker
 from services.web.files import Files
 from services.web.kie_webhook import CallbackDesk, KieWebhook
 from services.web.middleware import Access, add_headers, hide_errors
+from services.web.telegram_webhook import TelegramWebhook
 from services.web.yookassa_webhook import YooKassaWebhook
 
 PUBLIC_HEALTH: Final = frozenset({"/health/live", "/health/ready"})
@@ -72,7 +73,9 @@ async def serve(settings: Settings) -> None:
         files = Files(FileLinks(settings), blobs)
         shop = await stack.enter_async_context(YooKassa(settings))
         money = YooKassaWebhook(settings, YooKassaPayments(PaymentOrders(settings, ledger, pool), shop))
-        app = build_app(runtime.health, [*webhook.routes(), *money.routes(), *files.routes()])
+        updates = TelegramWebhook(settings, pool)
+        routes = [*webhook.routes(), *money.routes(), *updates.routes(), *files.routes()]
+        app = build_app(runtime.health, routes)
 
         runner = build_runner(app, proxied=settings.web_proxies_count > 0)
         await runner.setup()

@@ -10,6 +10,9 @@ CALLBACKS: Final = Counter(
 NOTIFICATIONS: Final = Counter(
     "neurocards_payments_notifications_total", "YooKassa's notifications, by what came of them", ["outcome"]
 )
+TELEGRAM_UPDATES: Final = Counter(
+    "neurocards_webhook_updates_total", "Updates that Telegram sent, by what came of them", ["outcome"]
+)
 REQUESTS: Final = Histogram(
     "neurocards_web_request_seconds", "Time to answer, by route and status", ["route", "status"]
 )

@@ -262,7 +262,8 @@ def test_secrets_are_made_once_and_nobody_outside_reaches_them(tmp_path: Path) -
     assert {path.stat().st_mode & 0o777 for path in made.iterdir()} == {0o644}, "the container's user reads"
     own = {name for name, text in texts.items() if text}
     assert own == {
-        "postgres_password", "database_owner_url", "callback_secret", "forget_secret", "grafana_password"
+        "postgres_password", "database_owner_url", "callback_secret", "forget_secret", "grafana_password",
+        "bot_webhook_secret",
     }  # fmt: skip
     assert texts["postgres_password"] in texts["database_owner_url"] and len(texts["callback_secret"]) == 64
     (made / "bot_token").write_text("1:token")

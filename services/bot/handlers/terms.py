@@ -1,6 +1,6 @@
 """Accepting the terms, before anything else is answered."""
 
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from typing import Final
 
 from aiogram import Router
@@ -128,7 +128,8 @@ async def accept_terms(shop: BotContext, person: Person) -> bool:
     opening = c.OpenAccount(account, person.commitment, debt=debt or 0)
     await shop.ledger.execute(opening, key=f"open:{account}")
     gift = shop.settings.free_credits if debt is None else 0
-    async with shop.welcomes:
+    capped = gift and shop.settings.welcome_cap_per_day
+    async with shop.history.welcomes_turn() if capped else nullcontext():
         if gift and not (await shop.account(person)).terms and await _spent(shop):
             gift = 0
         command = c.AcceptTerms(account, TERMS_VERSION, gift)

@@ -40,7 +40,7 @@ async def tapped(query: CallbackQuery, callback_data: Video, chat: Conversation)
     film = await chat.shop.history.film(chat.person.account, position)
     if callback_data.do == "show" or film is None or film.position != position:
         await show(chat, position)
-    elif not chat.shop.sends_again(chat.person):
+    elif not await chat.shop.sends_again(chat.person):
         await chat.answer_tap(_("✋ That was a lot of videos. Please go on in an hour."), alert=True)
     elif callback_data.do == "file":
         await _send_file(chat, film)

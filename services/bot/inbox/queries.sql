@@ -1,32 +1,22 @@
--- name: begin
--- Take update $1 in hand; how many processes have done so by now, how many before it were left out, and its age in
--- seconds. No row when it is gone.
-UPDATE updates SET begun = begun + 1 WHERE update_id = $1
-RETURNING begun, dropped, extract(epoch FROM clock_timestamp() - received_at)::float8
-
--- name: drop_floods
--- Of each chat in $1 keep the newest $2 ordinary updates that nobody has begun. What goes is counted on the oldest
--- that stays, which cannot be begun before: all of them are locked. How many went.
-WITH waiting AS (
-    SELECT update_id, chat_id FROM updates
-    WHERE chat_id = ANY ($1::bigint[]) AND NOT urgent AND parked_at IS NULL AND begun = 0 AND update_id > 0
-    FOR UPDATE SKIP LOCKED
-), ranked AS (
-    SELECT update_id, chat_id, row_number() OVER (PARTITION BY chat_id ORDER BY update_id DESC) AS age
-    FROM waiting
-), gone AS (
-    DELETE FROM updates USING ranked WHERE updates.update_id = ranked.update_id AND age > $2
-    RETURNING updates.chat_id, 1 + updates.dropped AS lost
-), counted AS (
-    UPDATE updates SET dropped = dropped + by_chat.lost
-    FROM ranked JOIN (SELECT chat_id, sum(lost) AS lost FROM gone GROUP BY chat_id) AS by_chat USING (chat_id)
-    WHERE updates.update_id = ranked.update_id AND age = $2
+-- name: done
+-- Update $1 is handled: delete it, and give back the claim of chat $2, lane $3, if it is still $4's; $5 is the tap it was.
+WITH gone AS (
+    DELETE FROM updates WHERE update_id = $1
 )
-SELECT count(*) FROM gone
+UPDATE chat_claims SET owner = NULL, until = clock_timestamp(), last_tap = $5
+WHERE chat_id = $2 AND urgent = $3 AND owner = $4
 
 -- name: failed
 -- Update $1 failed with $2; how often it has by now. NULL when it is gone.
 UPDATE updates SET failures = failures + 1, error = $2 WHERE update_id = $1 RETURNING failures
+
+-- name: flood_told
+-- The person of chat $1, lane $2, knows of the flood.
+UPDATE chat_claims SET flood_told_at = clock_timestamp() WHERE chat_id = $1 AND urgent = $2
+
+-- name: forget_claims
+-- Delete claims that have been free, or dead, for $1 seconds.
+DELETE FROM chat_claims WHERE until < clock_timestamp() - make_interval(secs => $1)
 
 -- name: forget_parked
 -- Delete what was parked more than $1 days ago; how many went.
@@ -35,25 +25,63 @@ WITH gone AS (
 )
 SELECT count(*) FROM gone
 
+-- name: forget_seen
+-- Forget numbers of updates that Telegram does not send any more: it keeps them for a day.
+DELETE FROM seen_updates WHERE seen_at < clock_timestamp() - interval '2 days'
+
+-- name: give_back
+-- Give back the claim of chat $2, lane $3, if it is still $4's, and update $1 with it, not begun and in trouble for $5 seconds (0: none).
+-- Others are told.
+WITH ours AS (
+    UPDATE chat_claims SET owner = NULL, until = clock_timestamp(), last_tap = ''
+    WHERE chat_id = $2 AND urgent = $3 AND owner = $4 RETURNING urgent
+), kept AS (
+    UPDATE updates SET begun = begun - 1,
+           troubled_at = CASE WHEN $5::float8 > 0 THEN clock_timestamp() - make_interval(secs => $5) ELSE troubled_at END
+    WHERE update_id = $1 AND EXISTS (SELECT FROM ours)
+)
+SELECT pg_notify('neurocards_updates', CASE WHEN urgent THEN 'urgent' ELSE 'ordinary' END) FROM ours
+
 -- name: park
--- Give up on update $1 because of $2.
-UPDATE updates SET parked_at = clock_timestamp(), error = $2 WHERE update_id = $1
+-- Give up on update $1 because of $5, and give back the claim of chat $2, lane $3, if it is still $4's.
+WITH parked AS (
+    UPDATE updates SET parked_at = clock_timestamp(), error = $5 WHERE update_id = $1
+)
+UPDATE chat_claims SET owner = NULL, until = clock_timestamp(), last_tap = ''
+WHERE chat_id = $2 AND urgent = $3 AND owner = $4
 
--- name: store
--- Keep updates; one that is there already stays as it is. $1 update ids, $2 chats, $3 users, $4 urgent or not,
--- $5 bodies.
-INSERT INTO updates (update_id, chat_id, user_id, urgent, body)
-SELECT i, c, p, u, b::json
-FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::boolean[], $5::text[]) AS t (i, c, p, u, b)
-ON CONFLICT (update_id) DO NOTHING
+-- name: release
+-- Give back all claims of $1.
+UPDATE chat_claims SET owner = NULL, until = clock_timestamp(), last_tap = '' WHERE owner = $1
 
--- name: waiting
--- Updates that wait, urgent ones or ordinary ones ($1), without $2 (ids in hand), at most $3. Every chat's first
--- comes before any chat's second.
-SELECT update_id, chat_id, user_id, body::text, failures
-FROM (
-    SELECT update_id, row_number() OVER (PARTITION BY chat_id ORDER BY update_id) AS place
-    FROM updates WHERE urgent = $1 AND parked_at IS NULL
-) AS places JOIN updates USING (update_id)
-WHERE NOT update_id = ANY ($2::bigint[])
-ORDER BY place, update_id LIMIT $3
+-- name: renew
+-- Renew the claims of $1 for $2 seconds.
+UPDATE chat_claims SET until = clock_timestamp() + make_interval(secs => $2) WHERE owner = $1
+
+-- name: take
+-- Of the chats whose lane $1 (urgent or not) is free claim at most $4 for $2, for $3 seconds, first who has waited longest since he could
+-- be served, and begin the first update of each. A last tap says something for $5 seconds, an apology for a flood for $6. The key of
+-- chat_claims decides what this statement's snapshot cannot know.
+WITH heads AS (
+    SELECT DISTINCT ON (chat_id) chat_id, update_id, received_at FROM updates
+    WHERE urgent = $1 AND parked_at IS NULL ORDER BY chat_id, update_id
+), free AS (
+    SELECT heads.chat_id, heads.update_id, claim.until > heads.received_at AS behind_own
+    FROM heads JOIN updates AS waiting USING (update_id)
+    LEFT JOIN chat_claims AS claim ON claim.chat_id = heads.chat_id AND claim.urgent = $1
+    WHERE claim.until IS NULL OR claim.until <= clock_timestamp()
+    ORDER BY greatest(claim.until, heads.received_at), heads.update_id LIMIT $4
+    FOR UPDATE OF waiting SKIP LOCKED
+), claimed AS (
+    INSERT INTO chat_claims AS claim (chat_id, urgent, owner, until)
+    SELECT chat_id, $1, $2, clock_timestamp() + make_interval(secs => $3) FROM free ORDER BY chat_id
+    ON CONFLICT (chat_id, urgent) DO UPDATE
+    SET owner = excluded.owner, until = excluded.until,
+        last_tap = CASE WHEN claim.until > clock_timestamp() - make_interval(secs => $5) THEN claim.last_tap ELSE '' END
+    WHERE claim.until <= clock_timestamp()
+    RETURNING chat_id, last_tap, flood_told_at > clock_timestamp() - make_interval(secs => $6) AS told
+)
+UPDATE updates SET begun = begun + 1 FROM free JOIN claimed USING (chat_id) WHERE updates.update_id = free.update_id
+RETURNING updates.update_id, updates.chat_id, user_id, body::text, urgent, failures, begun,
+          dropped, coalesce(told, false), extract(epoch FROM clock_timestamp() - received_at)::float8, coalesce(behind_own, false),
+          coalesce(extract(epoch FROM clock_timestamp() - troubled_at), 0)::float8, last_tap

@@ -1,4 +1,4 @@
-"""Runner of one inbox lane: a chat's updates in order, chats side by side.
+"""Runner of one inbox lane: a chat's updates in order, chats side by side, as with other processes.
 
 handled                     deleted
 trouble of the surroundings waits and tries again, up to WAIT_S_MAX; the person is told after a moment
@@ -6,12 +6,11 @@ handler raised              the person is told and it is logged, both once; trie
 took its process with it    parked once BEGUN_MAX processes had begun it
 left out of a flood         told with the next one of its chat, once per flood
 
-Between two updates of a chat every other chat that waits has one handled: each queues anew for a slot.
+Between two updates of a chat every other chat that waits has one handled: each is claimed anew for every
+update. What the surroundings keep us from goes back after GIVE_BACK_S: they may be ours alone.
 """
 
 import asyncio
-import time
-from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Final, Protocol, TypeVar
 
@@ -19,8 +18,9 @@ import structlog
 from structlog.contextvars import bind_contextvars, clear_contextvars
 
 from ledger.postgres import TRANSIENT
-from services.bot.inbox.store import PER_CHAT_MAX, Inbox, StoredUpdate
-from services.bot.metrics import IN_HAND, UPDATES, handling
+from services.adapters.telegram.metrics import UPDATES
+from services.bot.inbox.store import Inbox, StoredUpdate
+from services.bot.metrics import IN_HAND, handling
 from services.platform.outage_log import OutageLog, Pauses
 from services.platform.periodic import sleep
 
@@ -36,7 +36,7 @@ TELL_AFTER_S: Final = 2.0
 """A hiccup shorter than this is not worth a word to the person."""
 POLL_S: Final = 2.0
 RETRY_FIRST_S: Final = 1.0
-FLOOD_REST_S: Final = 60.0
+GIVE_BACK_S: Final = 10.0
 
 
 class InboxHandler(Protocol):
@@ -59,7 +59,7 @@ class InboxHandler(Protocol):
 
 
 class InboxRunner:
-    """Handles one lane of the inbox until told to stop. One runner per lane at a time: see `LeaderLock`."""
+    """Handles one lane of the inbox until told to stop. Any number of them, one per lane and process."""
 
     def __init__(
         self,
@@ -73,22 +73,23 @@ class InboxRunner:
         self._inbox = inbox
         self._handler = handler
         self._urgent = urgent
-        self._told_at: dict[int, float] = {}
         self._retry_first_s = retry_first_s
+        self._chats_at_once = chats_at_once
         self._slots = asyncio.Semaphore(chats_at_once)
         self._wake = asyncio.Event()
         self._stop = asyncio.Event()
-        self._chats: dict[int, deque[StoredUpdate]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._in_hand: set[int] = set()
+        self._resting = 0
+        self._in_vain: set[int] = set()
+        """Chats given back since an update was last handled."""
         self._trouble = OutageLog("handling updates")
 
     def wake(self) -> None:
         self._wake.set()
 
-    def status(self) -> dict[str, int]:
-        """The backlog: updates taken and not settled (at most IN_HAND_MAX, others wait), and their chats."""
-        return {"updates": len(self._in_hand), "chats": len(self._chats)}
+    def status(self) -> int:
+        """Updates in hand, each of another chat."""
+        return len(self._tasks)
 
     async def run(self, stop: asyncio.Event) -> None:
         self._stop = stop
@@ -102,112 +103,113 @@ class InboxRunner:
                 await sleep(pauses.next_s(), self._stop)
                 continue
             pauses = Pauses()
-            IN_HAND.labels("urgent" if self._urgent else "ordinary").set(len(self._in_hand))
-            await sleep(POLL_S, stop, self._wake)
+            IN_HAND.labels("urgent" if self._urgent else "ordinary").set(len(self._tasks))
+            # In vain for more than one chat: others come first, should they fare better.
+            await sleep(POLL_S, stop, self._wake if len(self._in_vain) < 2 else None)
         if self._tasks:
             await asyncio.wait(self._tasks)
-        self._chats.clear()
-        self._in_hand.clear()
 
     async def _take(self) -> None:
-        room = IN_HAND_MAX - len(self._in_hand)
-        if room <= 0:
+        free = min(self._chats_at_once - len(self._tasks) + self._resting, IN_HAND_MAX - len(self._tasks))
+        if free <= 0:
             return
-        for stored in await self._inbox.waiting(self._urgent, self._in_hand, room):
-            queue = self._chats.get(stored.chat_id)
-            if queue is not None and len(queue) >= PER_CHAT_MAX:
-                continue
-            self._in_hand.add(stored.update_id)
-            if queue is None:
-                queue = self._chats[stored.chat_id] = deque()
-                task = asyncio.create_task(
-                    self._run_chat(stored.chat_id, queue), name=f"chat-{stored.chat_id}"
-                )
-                self._tasks.add(task)
-                task.add_done_callback(self._tasks.discard)
-            queue.append(stored)
+        for stored in await self._inbox.take(self._urgent, free):
+            task = asyncio.create_task(self._run_chat(stored), name=f"chat-{stored.chat_id}")
+            self._tasks.add(task)
+            task.add_done_callback(self._ended)
 
-    async def _run_chat(self, chat_id: int, queue: deque[StoredUpdate]) -> None:
-        try:
-            behind_own = False
-            while queue and not self._stop.is_set():
-                await self._settle(queue[0], behind_own=behind_own)
-                behind_own = True
-                self._in_hand.discard(queue.popleft().update_id)
-        except Exception:  # a bug here must not take the whole inbox down; the rest is taken in hand again
-            logger.exception("chat_failed", chat_id=chat_id)
-            await sleep(self._retry_first_s, self._stop)
-        finally:
-            self._in_hand.difference_update(stored.update_id for stored in queue)
-            del self._chats[chat_id]
-            self._wake.set()
+    def _ended(self, task: "asyncio.Task[None]") -> None:
+        self._tasks.discard(task)
+        self._wake.set()
 
-    async def _settle(self, stored: StoredUpdate, *, behind_own: bool) -> None:
+    async def _run_chat(self, stored: StoredUpdate) -> None:
         clear_contextvars()  # what handlers bind, e.g. the account, is in every line about this update
         bind_contextvars(update_id=stored.update_id)
-        begun = await self._surely(lambda: self._inbox.begin(stored.update_id))
-        if begun is None:  # gone: left out of a flood, or its person was erased; or the process ends
-            return
-        processes, dropped, age_s = begun
-        handling(age_s, behind_own=behind_own)
-        if processes > BEGUN_MAX:
-            await self._park(stored, f"{processes - 1} processes ended while handling it")
-            return
-        pauses, told = Pauses(), False
+        try:
+            if await self._settle(stored):
+                return
+        except Exception:  # a bug here must not take the whole inbox down; the update is taken in hand again
+            logger.exception("chat_failed", chat_id=stored.chat_id)
+            await self._rest(self._retry_first_s)
+        await self._give_back(stored)
+
+    async def _settle(self, stored: StoredUpdate) -> bool:
+        """Handle or park the update; False when it has to go back."""
+        handling(stored.age_s, behind_own=stored.behind_own)
+        if stored.begun > BEGUN_MAX:
+            return await self._park(stored, f"{stored.begun - 1} processes ended while handling it")
+        pauses, told, flooded = Pauses(), stored.troubled_s > 0, stored.dropped > 0
         while not self._stop.is_set():
             try:
                 async with self._slots:
-                    if dropped:
+                    if flooded:
                         await self._tell_of_flood(stored)
+                        flooded = False
                     await self._handler.handle(stored)
             except Exception as error:  # sorted below: wait, try again, or park
                 if not self._handler.is_transient(error):
-                    if await self._failed(stored, error):
-                        return
+                    if (over := await self._failed(stored, error)) is not None:
+                        return over
                     pauses, told = Pauses(), False
                     continue
                 self._trouble.met(error)
-                if pauses.waited_s > WAIT_S_MAX:
-                    await self._park(stored, f"waited too long: {error!r}")
-                    return
-                if not told and pauses.waited_s > TELL_AFTER_S:
+                waited_s = stored.troubled_s + pauses.waited_s
+                if waited_s > WAIT_S_MAX:
+                    return await self._park(stored, f"waited too long: {error!r}")
+                if not told and waited_s > TELL_AFTER_S:
                     told = True
                     await self._tell(self._handler.waits(stored, error))
-                await sleep(pauses.next_s(), self._stop)
+                if pauses.waited_s > GIVE_BACK_S:
+                    self._in_vain.add(stored.chat_id)
+                    await self._give_back(stored, waited_s)
+                    return True
+                await self._rest(pauses.next_s())
             else:
                 self._trouble.over()
+                self._in_vain.clear()
                 UPDATES.labels("handled").inc()
-                await self._surely(lambda: self._inbox.done(stored.update_id))
-                return
+                await self._surely(lambda: self._inbox.done(stored))
+                return True
+        return False
+
+    async def _rest(self, seconds: float) -> None:
+        """Sleep without a place: another chat may have it meanwhile."""
+        self._resting += 1
+        self._wake.set()
+        try:
+            await sleep(seconds, self._stop)
+        finally:
+            self._resting -= 1
 
     async def _tell_of_flood(self, stored: StoredUpdate) -> None:
-        """Once per flood: losses of one chat that are less than FLOOD_REST_S apart."""
-        now, chat_id = time.monotonic(), stored.chat_id
-        self._told_at = {chat: at for chat, at in self._told_at.items() if now - at < FLOOD_REST_S}
-        if chat_id not in self._told_at:
+        """Once per flood, by whichever process."""
+        if not stored.flood_told:
             await self._handler.flooded(stored)
-        self._told_at[chat_id] = time.monotonic()
+        await self._surely(lambda: self._inbox.flood_told(stored))
 
-    async def _failed(self, stored: StoredUpdate, error: Exception) -> bool:
-        """Count the failure; whether that was the last attempt."""
+    async def _failed(self, stored: StoredUpdate, error: Exception) -> bool | None:
+        """Count the failure; None: to be tried again, else as `_settle`."""
         reason = f"{type(error).__name__}: {error}"
         UPDATES.labels("failed").inc()
         failures = await self._surely(lambda: self._inbox.failed(stored.update_id, reason))
         if failures == 0:  # deleted, with the person it came from
-            return True
+            return False
         if failures == 1:
             logger.error("update_failed", exc_info=error)
             await self._tell(self._handler.failed(stored, error))
         if failures is not None and failures >= FAILURES_MAX:
-            await self._park(stored, reason)
-            return True
-        await sleep(self._retry_first_s * 3 ** ((failures or 1) - 1), self._stop)
-        return False
+            return await self._park(stored, reason)
+        await self._rest(self._retry_first_s * 3 ** ((failures or 1) - 1))
+        return None
 
-    async def _park(self, stored: StoredUpdate, reason: str) -> None:
+    async def _park(self, stored: StoredUpdate, reason: str) -> bool:
         UPDATES.labels("parked").inc()
-        await self._surely(lambda: self._inbox.park(stored.update_id, reason))
+        await self._surely(lambda: self._inbox.park(stored, reason))
         logger.error("update_parked", reason=reason)
+        return True
+
+    async def _give_back(self, stored: StoredUpdate, troubled_s: float = 0.0) -> None:
+        await self._surely(lambda: self._inbox.give_back(stored, troubled_s))
 
     async def _tell(self, words: Awaitable[None]) -> None:
         try:

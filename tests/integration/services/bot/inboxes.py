@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
+from services.adapters.telegram.updates import store_updates
 from services.bot.inbox import Inbox, InboxRunner, StoredUpdate
 
 
@@ -13,6 +14,13 @@ def update(update_id: int, chat_id: int = 5, text: str = "hi") -> dict[str, Any]
     chat = {"id": chat_id, "type": "private"}
     message = {"message_id": update_id, "date": 0, "chat": chat, "from": sender, "text": text}
     return {"update_id": update_id, "message": message}
+
+
+class FilledInbox(Inbox):
+    """An inbox, and who fills it."""
+
+    async def store(self, updates: list[dict[str, Any]]) -> None:
+        await store_updates(self._pool, updates)
 
 
 class Away(Exception):

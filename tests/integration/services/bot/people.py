@@ -15,7 +15,7 @@ import httpx
 from PIL import Image
 
 from services.adapters.telegram.callback_data import AcceptTerms, Menu, MenuAction, Order
-from services.bot.inbox.store import whose
+from services.adapters.telegram.updates import whose
 from services.local.valkey import EmbeddedValkey
 from services.rehearsal.chat_client import Button, Chat, Message, buttons_of
 from tests.support import servers

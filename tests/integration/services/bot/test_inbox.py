@@ -7,13 +7,13 @@ import pytest
 from prometheus_client import REGISTRY
 from structlog.testing import capture_logs
 
-from services.bot.inbox import Inbox, InboxRunner, StoredUpdate
+from services.adapters.telegram.updates import PER_CHAT_MAX
+from services.bot.inbox import InboxRunner, StoredUpdate
 from services.bot.inbox.runner import BEGUN_MAX
-from services.bot.inbox.store import PER_CHAT_MAX
 from services.bot.metrics import AnswerTimes
 from services.platform.database import create_pool
 from services.platform.settings import Settings
-from tests.integration.services.bot.inboxes import Away, Recorder, running, update
+from tests.integration.services.bot.inboxes import Away, FilledInbox, Recorder, running, update
 from tests.support.waiting import eventually
 
 
@@ -22,7 +22,7 @@ async def left(pool: Any) -> list[int]:
 
 
 async def test_handled_updates_are_deleted_and_duplicates_ignored(pool: Any) -> None:
-    inbox, handler = Inbox(pool), Recorder()
+    inbox, handler = FilledInbox(pool), Recorder()
     await inbox.store([update(1), update(2, text="a NUL \x00 and half a pair \ud800")])
     await inbox.store([update(2), update(3)])
     async with running(inbox, handler):
@@ -41,7 +41,7 @@ async def test_a_chat_keeps_its_order_while_others_go_on(pool: Any) -> None:
         if stored.update_id == 1:
             await gate.wait()
 
-    inbox, handler = Inbox(pool), Recorder(act)
+    inbox, handler = FilledInbox(pool), Recorder(act)
     await inbox.store([update(1, 5), update(2, 5), update(3, 6)])
     async with running(inbox, handler) as runner:
         await eventually(lambda: handler.handled == [3])
@@ -62,7 +62,7 @@ async def test_not_more_chats_at_once_than_allowed(pool: Any) -> None:
         await gate.wait()
         busy -= 1
 
-    inbox, handler = Inbox(pool), Recorder(act)
+    inbox, handler = FilledInbox(pool), Recorder(act)
     await inbox.store([update(n, n) for n in range(1, 21)])
     async with running(inbox, handler, chats_at_once=4):
         await eventually(lambda: busy == 4)
@@ -75,7 +75,7 @@ async def test_what_was_in_hand_when_the_process_died_is_handled_by_the_next(poo
     async def hang(stored: StoredUpdate) -> None:
         await asyncio.Event().wait()
 
-    inbox = Inbox(pool)
+    inbox = FilledInbox(pool, lease_s=1)
     await inbox.store([update(1), update(2)])
     first = InboxRunner(inbox, Recorder(hang))
     task = asyncio.create_task(first.run(asyncio.Event()))
@@ -97,7 +97,7 @@ async def test_a_failing_update_is_logged_once_told_once_and_parked(pool: Any) -
         if stored.update_id == 1:
             raise ValueError("a bug")
 
-    inbox, handler = Inbox(pool), Recorder(act)
+    inbox, handler = FilledInbox(pool), Recorder(act)
     await inbox.store([update(1), update(2)])
     with capture_logs() as logs:
         async with running(inbox, handler):
@@ -121,7 +121,7 @@ async def test_trouble_waits_tells_the_person_once_and_goes_on(
         if tries < 5:
             raise Away
 
-    inbox, handler = Inbox(pool), Recorder(act)
+    inbox, handler = FilledInbox(pool), Recorder(act)
     await inbox.store([update(1), update(2)])
     with capture_logs() as logs:
         async with running(inbox, handler):
@@ -137,7 +137,7 @@ async def test_trouble_without_end_is_parked(pool: Any, monkeypatch: pytest.Monk
     async def act(stored: StoredUpdate) -> None:
         raise Away
 
-    inbox = Inbox(pool)
+    inbox = FilledInbox(pool)
     await inbox.store([update(1)])
     async with running(inbox, Recorder(act)):
         await eventually(lambda: _parked(pool))
@@ -148,7 +148,7 @@ async def _parked(pool: Any) -> bool:
 
 
 async def test_an_update_that_takes_its_process_with_it_is_parked(pool: Any) -> None:
-    inbox, handler = Inbox(pool), Recorder()
+    inbox, handler = FilledInbox(pool), Recorder()
     await inbox.store([update(1), update(2)])
     await pool.execute("UPDATE updates SET begun = $1 WHERE update_id = 1", BEGUN_MAX)
     async with running(inbox, handler):
@@ -164,7 +164,7 @@ async def test_postgres_going_away_while_handling_loses_nothing(pool: Any, setti
                 " WHERE application_name = 'neurocards-test' AND datname = current_database()"
             )
 
-    inbox, handler = Inbox(pool), Recorder(act)
+    inbox, handler = FilledInbox(pool), Recorder(act)
     await inbox.store([update(1), update(2)])
     async with running(inbox, handler):
         await eventually(lambda: handler.handled == [1, 2])
@@ -172,18 +172,19 @@ async def test_postgres_going_away_while_handling_loses_nothing(pool: Any, setti
 
 
 async def test_parked_updates_are_forgotten_in_time(pool: Any) -> None:
-    inbox = Inbox(pool)
+    inbox = FilledInbox(pool)
     await inbox.store([update(1), update(2), update(3)])
-    await inbox.park(1, "old")
-    await inbox.park(2, "new")
+    for word in ("old", "new"):
+        (stored,) = await inbox.take(False, 1)
+        await inbox.park(stored, word)
     await pool.execute("UPDATE updates SET parked_at = parked_at - interval '15 days' WHERE update_id = 1")
-    assert await inbox.forget_parked() == 1
+    assert await inbox.clean() == 1
     assert await left(pool) == [2, 3]
 
 
 async def test_an_update_of_our_own_is_left_out_of_no_flood_and_counted_in_none(pool: Any) -> None:
     await pool.execute("INSERT INTO updates (update_id, chat_id, user_id, body) VALUES (-7, 5, 5, '{}')")
-    inbox, handler = Inbox(pool), Recorder()
+    inbox, handler = FilledInbox(pool), Recorder()
     await inbox.store([update(number) for number in range(1, PER_CHAT_MAX + 11)])
     assert await left(pool) == [-7, *range(11, PER_CHAT_MAX + 11)]
     async with running(inbox, handler):
@@ -203,7 +204,7 @@ async def test_answers_behind_a_chats_own_messages_are_measured_apart(pool: Any)
         return [REGISTRY.get_sample_value(name, {"behind": of}) or 0 for of in ("nobody", "own")]
 
     nobody, own = measured()
-    inbox, handler = Inbox(pool), Recorder(act)
+    inbox, handler = FilledInbox(pool), Recorder(act)
     await inbox.store([update(1, 5), update(2, 5), update(3, 5), update(4, 6)])
     async with running(inbox, handler):
         await eventually(lambda: len(handler.handled) == 4)

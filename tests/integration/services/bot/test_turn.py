@@ -61,7 +61,7 @@ async def test_a_frozen_holder_loses_its_turn_and_sees_it_before_it_acts(setting
         frozen.set()
         thaw.wait()
         try:
-            await Fence(lock)(AsyncMock(), bot, method)
+            await Fence()(AsyncMock(), bot, method)
         except TelegramNetworkError as error:
             looks.append((before, over.is_set(), error.message))
         raise EOFError
@@ -91,7 +91,7 @@ async def test_a_frozen_holder_loses_its_turn_and_sees_it_before_it_acts(setting
         await asyncio.to_thread(thread.join)
         stop.set()
         await second
-    assert looks == [(False, True, "another process handles the updates now")]
+    assert looks == [(False, True, "another process does this now")]
 
 
 async def test_what_the_work_raises_comes_through(settings: Settings) -> None:

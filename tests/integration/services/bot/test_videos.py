@@ -1,9 +1,10 @@
 """My videos: by Telegram's file while it knows it, else by ours; pages; what was swept; nobody else's."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from services.adapters.telegram.callback_data import Video
+from services.bot.order_history import History
 from services.platform.blobs import BlobStore, FolderBlobs, one_chunk
 from services.rehearsal.chat_client import Button, Message
 from services.sandbox.video import placeholder, render
@@ -34,6 +35,17 @@ async def made(world: BotWorld, visitor: Visitor, names: list[str]) -> list[int]
         )  # fmt: skip
         found.append(row["position"])
     return sorted(found)
+
+
+async def test_videos_are_sent_again_so_often_in_an_hour(pool: Any) -> None:
+    """Counted for all bots together."""
+    people = "INSERT INTO accounts (account, telegram_id, locale) VALUES ('a', 5, 'en'), ('b', 6, 'en')"
+    await pool.execute(people)
+    one, other = (History(pool, cast(Any, None)) for _ in range(2))
+    assert [await each.sent_again(5) for each in (one, other, one)] == [1, 2, 3]
+    assert await other.sent_again(6) == 1
+    await pool.execute("UPDATE chat_states SET again_hour = again_hour - 1")
+    assert await one.sent_again(5) == 1
 
 
 SWEEP = "UPDATE blobs SET account = NULL WHERE blob = (SELECT blob FROM deliveries WHERE position = $1)"

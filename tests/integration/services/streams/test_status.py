@@ -127,7 +127,7 @@ async def test_periodic_tasks_tell_when_each_ended_well(
 
 async def test_a_bot_and_a_web_process_tell_what_they_have_in_hand(system: Services) -> None:
     first, web = await start(system, "bot", "web", WEB_PORT=0)
-    await until(first, lambda facts: facts["has_turn"] and facts["inbox"] == {"updates": 0, "chats": 0})
+    await until(first, lambda facts: facts["has_turn"] and facts["inbox"] == 0)
     second = await asyncio.to_thread(partial(system.start, "bot", name="second"))
     assert not (await status(second))["has_turn"]
     assert (await status(web))["requests_in_flight"] == {}

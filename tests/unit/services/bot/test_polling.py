@@ -12,7 +12,7 @@ from aiogram.exceptions import (
 )
 from aiogram.methods import DeleteWebhook, SendMessage
 
-from services.bot.inbox.store import whose
+from services.adapters.telegram.updates import whose
 from services.bot.metrics import DROPPED
 from services.bot.polling import GetRawUpdates, Polling
 from services.platform.errors import StartError
@@ -54,7 +54,7 @@ async def poll(*answers: Any, enough: int = 1, fail: list[Exception] | None = No
     inbox: Any = MemoryInbox(stop, enough)
     inbox.fail = fail or []
     async with asyncio.timeout(60):
-        await Polling(bot, inbox, [], ["message"]).run(stop)
+        await Polling(bot, inbox.store, ["message"]).run(stop)
     return session, inbox
 
 

@@ -31,7 +31,7 @@ class Dispatcher:
         self.error = error
         self.hang = hang
 
-    async def feed_update(self, bot: Any, update: Any) -> None:
+    async def feed_update(self, bot: Any, update: Any, **data: Any) -> None:
         if self.hang:
             await asyncio.Event().wait()
         if self.error is not None:

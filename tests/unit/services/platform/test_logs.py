@@ -108,7 +108,9 @@ def test_huge_and_binary_values_are_cut(settings: Settings) -> None:
 
 def test_every_secret_setting_and_every_servers_password_is_hidden_by_its_value() -> None:
     planted = {
-        field: f"12345678:planted-{field}" if field == "bot_token" else f"https://planted-{field}:1"
+        field: {"bot_token": f"12345678:planted-{field}", "bot_webhook_secret": f"planted-{field}"}.get(
+            field, f"https://planted-{field}:1"
+        )
         for field, info in Settings.model_fields.items()
         if "SecretStr" in str(info.annotation)
     }

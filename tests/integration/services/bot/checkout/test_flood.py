@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from services.bot.inbox.store import PER_CHAT_MAX
+from services.adapters.telegram.updates import PER_CHAT_MAX
 from tests.integration.services.bot.checkout.buyer import Buyer
 from tests.integration.services.bot.people import CREATE, BotWorld
 from tests.support.waiting import eventually

@@ -28,7 +28,8 @@ from ledger.system.commands import PauseSales, ResumeSales
 from services.accounts.drafts import Draft
 from services.accounts.personal_data import Brief, forgotten_names
 from services.adapters.telegram.callback_data import AcceptTerms, Menu, MenuAction, Order, Reminders
-from services.bot.context import AGAIN_PER_HOUR, TERMS_VERSION, BotContext, Person
+from services.adapters.telegram.updates import tap_of
+from services.bot.context import TERMS_VERSION, BotContext, Person
 from services.bot.handlers import (
     terms,
 )
@@ -62,6 +63,7 @@ class Desk:
         for router in ROUTERS:
             router._parent_router = None  # routers are modules': each test's dispatcher adopts them anew
         self.dispatcher: Dispatcher = build_dispatcher(self.shop, self.storage)
+        self._last_tap = ""
 
     async def feed(self, **event: Any) -> None:
         """Whoever it is from was here before."""
@@ -71,7 +73,9 @@ class Desk:
             await people.account_of(sender["id"], locale_for(sender.get("language_code")))
         self._update_id += 1
         update = Update.model_validate({"update_id": self._update_id, **event}, context={"bot": self.bot})
-        await self.dispatcher.feed_update(self.bot, update)
+        before, self._last_tap, tap = self._last_tap, "", tap_of(event)
+        await self.dispatcher.feed_update(self.bot, update, repeats=tap != "" and tap == before)
+        self._last_tap = tap
 
     async def say(self, text: str, chat: dict[str, Any] = CHAT) -> None:
         message = {"message_id": 10 + self._update_id, "date": 1, "chat": chat, "from": USER, "text": text}
@@ -304,9 +308,3 @@ async def test_reminders_are_switched_off_and_on_by_their_button(desk: Desk) -> 
     assert people.reminders == {"a5": False}
     assert await desk.tap(Reminders(on=True).pack()) == "🔔 Reminders are on."
     assert people.reminders == {"a5": True}
-
-
-def test_videos_are_sent_again_so_often_in_an_hour() -> None:
-    shop, person = memory_shop(), Person("a5", "en", 5, True, "0" * 64)
-    assert all(shop.sends_again(person) for _ in range(AGAIN_PER_HOUR))
-    assert not shop.sends_again(person) and shop.sends_again(replace(person, account="a6"))
