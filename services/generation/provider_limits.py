@@ -69,7 +69,7 @@ class ProviderLimits:
         scripts = {name: load_script(__package__, f"provider_{name}") for name in _SCRIPTS}
         self._redis = RedisBatcher(redis, scripts, answer_s=_ANSWER_S) if redis else None
         self._own = _OwnLimits(self._rates)
-        self._breaker = RedisBreaker("provider_limits_without_redis", count=LIMITER_ALONE.inc)
+        self._breaker = RedisBreaker("provider limits", count=LIMITER_ALONE.inc)
         self._troubled: set[str] = set()
 
     async def turn(self, ticket: str, user: str, accounts: Sequence[str]) -> Turn:

@@ -6,6 +6,7 @@ from urllib.parse import quote
 
 import structlog
 
+from ledger.postgres import DATABASE_ERRORS
 from services.backup.repository import open_repository
 from services.local.data_dir import DataFolder
 from services.local.embedded_server import EmbeddedServer
@@ -13,6 +14,8 @@ from services.local.postgres import EmbeddedPostgres
 from services.local.valkey import EmbeddedValkey
 from services.migrations import migrate
 from services.migrations.logins import LOGINS, owner_connection, pass_file, pass_files, set_passwords
+from services.platform.backoff import backoff_s
+from services.platform.errors import StartError
 from services.platform.redis import require_redis
 from services.platform.settings import Settings
 
@@ -77,17 +80,35 @@ class Databases:
             await set_passwords(self.owner_url, pass_files(self._logins))
 
     async def keep_running(self, started_again: Callable[[], None] = lambda: None) -> None:
-        """Restart servers that died. Never returns."""
+        """Restart servers that died, however often it takes. Never returns."""
+        await asyncio.gather(*(self._keep(server, started_again) for server in self._servers))
+        await asyncio.Event().wait()
+
+    async def _keep(self, server: EmbeddedServer, started_again: Callable[[], None]) -> None:
         while True:
             await asyncio.sleep(_WATCH_INTERVAL_S)
-            for server in self._servers:
-                if (code := server.exit_code) is not None:
-                    logger.error("server_died", server=server.name, code=code, log=str(server.log_path))
-                    await asyncio.to_thread(server.start)
-                    if server is self._postgres:
-                        await self._set_passwords()  # a restored one has others
-                    logger.warning("server_restarted", server=server.name)
-                    started_again()
+            if (code := server.exit_code) is None:
+                continue
+            logger.error("server_died", server=server.name, code=code, log=str(server.log_path))
+            tries = 1
+            while not await self._started(server, tries):
+                await asyncio.sleep(backoff_s(tries, 0.5, 15.0))
+                tries += 1
+            logger.warning("server_restarted", server=server.name, tries=tries)
+            started_again()
+
+    async def _started(self, server: EmbeddedServer, tries: int) -> bool:
+        """Whether it runs; a full disk may keep it from that for hours. The first failure is said."""
+        try:
+            if server.exit_code is not None:
+                await asyncio.to_thread(server.start)
+            if server is self._postgres:
+                await self._set_passwords()  # a restored one has others
+        except (StartError, OSError, *DATABASE_ERRORS) as error:
+            if tries == 1:
+                logger.error("server_not_started", server=server.name, reason=str(error))
+            return False
+        return True
 
     def pids(self) -> dict[str, int]:
         return {server.name.lower(): server.pid for server in self._servers if server.pid}

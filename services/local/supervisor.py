@@ -19,6 +19,7 @@ from typing import Any, Self
 from urllib.parse import urlsplit
 
 from services.local.data_dir import DataFolder
+from services.local.log_rotation import rotate_logs
 from services.local.warm_parent import UNKNOWN_CODE, Forked, WarmParent
 from services.platform.backoff import backoff_s
 from services.platform.errors import StartError
@@ -34,6 +35,7 @@ LIVE_EVERY_S = 5.0
 UNANSWERED_MAX = 7
 """More than the 30 s after which a process ends itself and says where it stood (platform/watchdog.py)."""
 _LOOK_AT_LOGS_S = 0.3
+_ROTATE_EVERY_S = 10.0
 _LONGEST_LINE = 300
 _LEVELS = ("warning", "error", "critical")
 _CONSOLE_LINE = re.compile(r"^\S+ \[(?:\x1b\[[0-9;]*m)*(warning|error|critical)")
@@ -139,8 +141,11 @@ class ChildProcess:
             )
             await asyncio.sleep(pause_s)
             self.restarts += 1
-            self.start()
             started_at = time.monotonic()
+            try:
+                self.start()
+            except OSError as error:
+                self._say(f"{self.spec.name} cannot be started: {error}")
             started_again()
 
     async def end_frozen(self) -> None:
@@ -232,6 +237,7 @@ class Supervisor:
         self._say = say
         self._parent = parent
         self._changed = changed
+        self._logs = folder.logs
         self._reader, self._writer = os.pipe()
         self._stages = [
             [ChildProcess(spec, folder, self._reader, say, parent) for spec in stage] for stage in stages
@@ -249,6 +255,7 @@ class Supervisor:
     async def start(self) -> None:
         """Start every stage. Raises StartError when a process does not become ready."""
         self._keepers.append(asyncio.create_task(self._tail.follow(), name="log tail"))
+        self._keepers.append(asyncio.create_task(self._rotate(), name="log rotation"))
         if self._parent:
             await self._parent.wait_ready(READY_TIMEOUT_S)
         for stage in self._stages:
@@ -271,6 +278,11 @@ class Supervisor:
         self._tail.read()
         os.close(self._writer)
         os.close(self._reader)
+
+    async def _rotate(self) -> None:
+        while True:
+            await asyncio.to_thread(rotate_logs, list(self._logs.glob("*.log")))
+            await asyncio.sleep(_ROTATE_EVERY_S)
 
     def kill(self) -> None:
         for child in self.children:
@@ -300,6 +312,8 @@ class WarningTail:
         for name, path in self._logs.items():
             try:
                 with path.open("rb") as log:
+                    if log.seek(0, os.SEEK_END) < self._read_bytes[name]:
+                        self._read_bytes[name] = 0  # it was rotated
                     log.seek(self._read_bytes[name])
                     fresh = log.read()
             except OSError:

@@ -20,6 +20,7 @@ from services.local.warm_parent import SUPPORTED, WarmParent
 from services.migrations.logins import SERVICES, owner_connection
 from services.platform.endpoints import COMPANIES
 from services.platform.errors import StartError
+from services.platform.outage_log import OutageLog
 from services.platform.parent_death import end_at_once, hangup_is_ignored
 from services.platform.settings import Settings, environment_of
 from services.recovery import checkpoint_files
@@ -29,6 +30,7 @@ logger = structlog.get_logger()
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 LOOK_AT_TERMINAL_S: Final = 0.5
+_TELL_AGAIN_S: Final = 5.0
 P = ParamSpec("P")
 _PORTS = {"sandbox_port": "sandbox_host", "web_port": "web_host", "dashboard_port": "dashboard_host"}
 
@@ -91,9 +93,9 @@ class Up:
         self._step("starting the services")
         stages = [] if self._options.infra_only else self._stages(databases)
 
-        def changed() -> None:
-            self._tell(databases)
-
+        news = asyncio.Event()
+        changed = news.set
+        teller = asyncio.create_task(self._keep_telling(databases, news), name="tell")
         keeper = asyncio.create_task(databases.keep_running(changed), name="keep databases")
         try:
             async with Supervisor(stages, self._folder, self._say, changed, self._parent) as supervisor:
@@ -108,8 +110,9 @@ class Up:
                 start.cancel()
                 self._say("stopping…")
         finally:
-            keeper.cancel()
-            await asyncio.gather(keeper, return_exceptions=True)
+            for task in (keeper, teller):
+                task.cancel()
+            await asyncio.gather(keeper, teller, return_exceptions=True)
 
     def _ensure_signing_key(self) -> None:
         if not checkpoint_files.signing_keys(self._settings):
@@ -152,6 +155,20 @@ class Up:
             specs += [_spec(name, service, shared | own) for name in names]
         stages.append(specs)
         return stages
+
+    async def _keep_telling(self, databases: Databases, news: asyncio.Event) -> None:
+        """Write down who runs whenever that changes; a full disk is waited for."""
+        outage = OutageLog(str(self._folder.addresses))
+        while True:
+            await news.wait()
+            news.clear()
+            try:
+                self._tell(databases)
+                outage.over()
+            except OSError as error:
+                outage.met(error)
+                news.set()
+                await asyncio.sleep(_TELL_AGAIN_S)
 
     def _tell(self, databases: Databases) -> dict[str, Any]:
         settings, all_of_it = self._settings, not self._options.infra_only

@@ -1,9 +1,12 @@
 """Gauges of maintenance. Times are the database's, not this machine's."""
 
 import asyncio
+import contextlib
+import shutil
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
+from pathlib import Path
 from typing import Any, Final, get_args
 
 import structlog
@@ -39,8 +42,8 @@ PARKED: Final = tuple(name for name, policy in POLICIES.items() if policy.parks)
 STATES: Final = tuple(state for state in get_args(JobState) if state not in ENDED)
 
 
-def redis_breaker(failed_event: str, answer_s: float | None = REDIS_ANSWER_S) -> RedisBreaker:
-    return RedisBreaker(failed_event, answer_s=answer_s, count=metrics.REDIS_FAILURES.inc)
+def redis_breaker(who: str, answer_s: float | None = REDIS_ANSWER_S) -> RedisBreaker:
+    return RedisBreaker(who, answer_s=answer_s, count=metrics.REDIS_FAILURES.inc)
 
 
 async def measure_open_jobs(pool: Pool) -> int:
@@ -100,6 +103,16 @@ async def measure_wal_archive(pool: Pool) -> int:
     return 0
 
 
+async def measure_disks(folders: Mapping[str, Path | None]) -> int:
+    """Measure the room on the disk of each folder that is there."""
+    for name, folder in folders.items():
+        if folder is None:
+            continue
+        with contextlib.suppress(FileNotFoundError):
+            metrics.FREE_BYTES.labels(name).set((await asyncio.to_thread(shutil.disk_usage, folder)).free)
+    return 0
+
+
 async def measure_operations(pool: Pool) -> int:
     """Measure since when an operation has not moved."""
     metrics.OPERATION_MOVED_AT.set(await pool.fetchval(operations_query("operations_unmoved_since")))
@@ -142,7 +155,7 @@ class Rests:
     def __init__(self, kie: Kie, redis: Redis) -> None:
         self._kie = kie
         self._redis = redis
-        self._breaker = redis_breaker("rests_not_read")
+        self._breaker = redis_breaker("rests")
 
     async def run_once(self) -> int:
         looked = await self._breaker.ask(lambda: look(self._redis, 0.0))
@@ -160,7 +173,7 @@ class Balances:
     def __init__(self, kie: Kie, redis: Redis | None = None) -> None:
         self._kie = kie
         self._redis = redis
-        self._breaker = redis_breaker("balances_not_noted")
+        self._breaker = redis_breaker("balances")
         self._seen: dict[str, float] = {}
         self._read_last: dict[str, Decimal] = {}
 
@@ -205,7 +218,7 @@ class ConsumerLag:
     def __init__(self, pool: Pool, redis: Redis | None) -> None:
         self._pool = pool
         self._redis = redis
-        self._breaker = redis_breaker("lags_not_read")
+        self._breaker = redis_breaker("lags")
         self._published: int | None = None
 
     async def run_once(self) -> int:

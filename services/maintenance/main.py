@@ -97,6 +97,8 @@ async def serve(settings: Settings) -> None:
         start_payments(tasks, settings, ledger, pool, shop, bot)
         balances = gauges.Balances(kie, redis)
         start_gauges(tasks, pool, redis, kie, balances)
+        folders = {"data": settings.data_dir, "backups": settings.backup_dir}
+        tasks.start("disks", partial(gauges.measure_disks, folders), SLOWLY_S)
         tasks.start("notices", Notices(settings, ledger, pool, balances).run_once, REMINDERS_S)
         if settings.reminders:
             reminders = Reminders(ledger, pool, settings.reminders_utc_offset)

@@ -12,6 +12,9 @@ COST_OF_DAY: Final = Gauge(
     "neurocards_provider_cost_of_day_credits",
     "What today's (UTC) submissions and waiting jobs cost, in the provider's credits, as far as it is told",
 )
+FREE_BYTES: Final = Gauge(
+    "neurocards_disk_free_bytes", "Room on the disk of a folder: `data`, `backups`", ["folder"]
+)
 INVITATIONS: Final = Counter("neurocards_invitations_rewarded_total", "Invited accounts rewarded")
 OPEN: Final = Gauge("neurocards_jobs_open", "Unfinished jobs")
 OVERDUE: Final = Gauge("neurocards_jobs_overdue", "Unfinished jobs past their deadline")

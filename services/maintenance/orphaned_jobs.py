@@ -82,7 +82,7 @@ class OrphanedJobs:
         self._redis = redis
         self._unmoved_s = unmoved_s
         self._script = redis.register_script(load_script(__package__, "entries"))
-        self._breaker = redis_breaker("unclaimed_not_looked_for", answer_s=None)  # there may be many
+        self._breaker = redis_breaker("unclaimed jobs", answer_s=None)  # there may be many
         self._seen: set[OrphanedJob] = set()
 
     async def run_once(self) -> int:

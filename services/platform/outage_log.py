@@ -1,6 +1,6 @@
 """Outages in the log: a line when one begins, one when it is over, and one in ten minutes.
 
-Whoever waits tells POSTGRES, or a log of its own, with `met` and `over`. Twenty tasks of a process that wait
+Whoever waits tells POSTGRES or REDIS, or a log of its own, with `met` and `over`. Twenty tasks that wait
 for one server are one outage.
 """
 
@@ -58,6 +58,7 @@ class OutageLog:
 
 POSTGRES: Final = OutageLog("Postgres")
 """What this process waits for."""
+REDIS: Final = OutageLog("Redis")
 
 
 class Pauses:

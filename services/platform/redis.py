@@ -32,6 +32,7 @@ from redis.exceptions import RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from services.platform.errors import SettingsError, StartError, explain
+from services.platform.outage_log import REDIS
 from services.platform.periodic import obey_cancellation
 from services.platform.settings import Settings
 
@@ -192,13 +193,13 @@ async def require_redis(settings: Settings) -> None:
 class RedisBreaker:
     """Circuit breaker for what can do without Redis: after a failure it is left alone for AWAY_S.
 
-    `failed_event` is logged, and `count` called, once for all who asked together.
+    The outage is logged under `who`, and `count` called once for all who asked together.
     """
 
     def __init__(
-        self, failed_event: str, *, answer_s: float | None = None, count: Callable[[], None] = lambda: None
+        self, who: str, *, answer_s: float | None = None, count: Callable[[], None] = lambda: None
     ) -> None:
-        self._failed_event = failed_event
+        self._who = who
         self._answer_s = answer_s
         self._count = count
         self._away_until = 0.0
@@ -209,12 +210,14 @@ class RedisBreaker:
             return None
         try:
             async with asyncio.timeout(self._answer_s):
-                return await call()
+                answer = await call()
+            REDIS.over(self._who)
+            return answer
         except (RedisError, OSError, TimeoutError) as error:
             obey_cancellation()
             if time.monotonic() >= self._away_until:
                 self._away_until = time.monotonic() + AWAY_S
-                logger.warning(self._failed_event, error=repr(error), for_s=AWAY_S)
+                REDIS.met(error, self._who)
                 self._count()
             return None
 

@@ -16,6 +16,7 @@ from ledger.errors import IntegrityError
 from ledger.log.hash_chain import sequence_break
 from ledger.log.reader import LogReader
 from services.platform.metrics import FEED_EVENTS
+from services.platform.outage_log import REDIS
 from services.platform.redis_keys import LEDGER
 from services.streams.entries import StreamError, decode_entry, entry_id
 
@@ -77,10 +78,12 @@ class Feed:
         began = loop.time()
         try:
             if began >= self._stream_at:
-                return await self._read(after, limit, min(block_s, BLOCK_S_MAX)), True
+                events = await self._read(after, limit, min(block_s, BLOCK_S_MAX))
+                REDIS.over("stream")
+                return events, True
         except (RedisError, OSError, TimeoutError) as error:
             self._stream_at = loop.time() + self._poll_s
-            logger.warning("stream_not_read", error=repr(error))
+            REDIS.met(error, "stream")
         except StreamError as error:
             # A gap, or something else than the log: it stays so for a while, so read Postgres meanwhile.
             self._stream_at = loop.time() + self._poll_s

@@ -61,7 +61,7 @@ class TelegramLimits:
         self._rates = rates or Rates()
         self._shared = _RedisBuckets(redis) if redis is not None else None
         self._own = _OwnBuckets()
-        self._breaker = RedisBreaker("limiter_without_redis", answer_s=_ANSWER_S)
+        self._breaker = RedisBreaker("limits", answer_s=_ANSWER_S)
 
     async def take(self, chat_id: int, *, wait_s_max: float, urgent: bool = True) -> Slot:
         """Reserve a slot in the chat within `wait_s_max`. What is not urgent leaves bursts to what is."""

@@ -21,6 +21,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from services.platform.backoff import backoff_s
+from services.platform.outage_log import REDIS
 from services.platform.redis_keys import seat_key
 from services.streams.consumer.held_entries import EntryHandler, HeldEntries
 from services.streams.consumer.read import Reader, make_group
@@ -105,8 +106,8 @@ class Consumer:
         while True:
             if loop.time() >= renew_at:
                 renew_at = loop.time() + self._lease_s / 4 * random.uniform(0.8, 1.0)
-                await self._guarded(self.renew, "renew_failed")
-            settled = await self._guarded(self._settle, "acknowledge_failed")
+                await self._guarded(self.renew, "renew")
+            settled = await self._guarded(self._settle, "acknowledge")
             failures = 0 if settled else failures + 1
             pause_s = backoff_s(failures, 0.1, 1.0) if failures else renew_at - loop.time()
             try:
@@ -155,10 +156,11 @@ class Consumer:
                 return
         raise RedisError(f"all {SEATS_MAX} seats are taken")
 
-    async def _guarded(self, work: Callable[[], Awaitable[None]], failed: str) -> bool:
+    async def _guarded(self, work: Callable[[], Awaitable[None]], who: str) -> bool:
         try:
             await work()
         except (RedisError, OSError) as error:
-            logger.warning(failed, error=repr(error))
+            REDIS.met(error, who)
             return False
+        REDIS.over(who)
         return True

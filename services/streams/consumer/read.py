@@ -8,6 +8,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
 from services.platform.backoff import backoff_s
+from services.platform.outage_log import REDIS
 from services.streams.consumer.held_entries import Fields, HeldEntries
 
 logger = structlog.get_logger()
@@ -42,6 +43,7 @@ class Reader:
                 if self._held.holder.free() > 0:
                     await self._read(">", block_ms=int(BLOCK_S * 1000))
                 failures = 0
+                REDIS.over("read")
             except (RedisError, OSError) as error:
                 # An abandoned blocked read may have made entries ours without telling us.
                 self._held.own_first = True
@@ -72,11 +74,10 @@ class Reader:
         return [entry[0].decode() for entry in entries]
 
     async def _recover(self, error: Exception, failures: int) -> None:
-        pause_s = backoff_s(failures, 0.1, 5.0)
-        logger.warning("read_failed", error=repr(error), again_in_s=round(pause_s, 3))
-        await asyncio.sleep(pause_s)
+        REDIS.met(error, "read")
+        await asyncio.sleep(backoff_s(failures, 0.1, 5.0))
         if isinstance(error, ResponseError):  # NOGROUP after a wipe, UNBLOCKED while it is made anew
             try:
                 await make_group(self._redis, self._held.claim.stream, self._held.claim.group)
             except (RedisError, OSError) as failed:
-                logger.warning("group_failed", error=repr(failed))
+                REDIS.met(failed, "read")

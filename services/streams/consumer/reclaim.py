@@ -8,6 +8,7 @@ import structlog
 from redis.exceptions import RedisError
 
 from services.platform.metrics import RECLAIMED
+from services.platform.outage_log import REDIS
 from services.streams.consumer.held_entries import HeldEntries
 from services.streams.consumer.scripts import Scripts
 
@@ -35,8 +36,9 @@ class Reclaimer:
             self.now.clear()
             try:
                 await self.reclaim()
+                REDIS.over("reclaim")
             except (RedisError, OSError) as error:
-                logger.warning("reclaim_failed", error=repr(error))
+                REDIS.met(error, "reclaim")
 
     async def reclaim(self) -> None:
         """Reclaim within the handler's room; a long pending list over several calls."""

@@ -1,0 +1,44 @@
+"""A disk of everything but the companies fills while sellers order, servers end on it, then there is room."""
+
+import asyncio
+import os
+import signal
+
+import pytest
+
+from services.rehearsal.chat_client import ChatError, open_http
+from services.rehearsal.log_watch import LogWatch
+from services.rehearsal.system import Stack
+from tests.support.playing import CREDITS, DEADLINE_S, Play
+from tests.support.servers import short_folder
+from tests.support.small_disk import small_disk
+
+pytestmark = [pytest.mark.chaos, pytest.mark.timeout(600)]
+
+FULL_S = 10
+
+
+async def test_orders_on_a_full_disk_are_made_when_there_is_room() -> None:
+    """Nothing is started by hand. What was tapped meanwhile is done, or was refused in words."""
+    with short_folder() as folder, small_disk(folder / "data", 400, elsewhere="sandbox") as disk:
+        stack = Stack(folder, FREE_CREDITS=CREDITS, JOB_DEADLINE_SECONDS=DEADLINE_S)
+        async with stack, open_http(60) as http, LogWatch(stack.settings) as log_watch:
+            play = Play(stack, log_watch, http)
+            await play.sandbox.change(small_videos=True)
+            before, during = play.seller(), play.seller()
+            orders = {before: await play.order(before)}
+            await during.begin()
+            confirm = await during.draft(play.product(during))
+            disk.fill()
+            tapping = asyncio.create_task(during.order(confirm))
+            for name in ("postgres", "valkey", "worker", "relay"):
+                os.kill(stack.pid(name), signal.SIGKILL)
+            await asyncio.sleep(FULL_S)  # the very thing that is played
+            disk.free()
+            try:
+                orders[during] = await tapping
+            except ChatError:
+                orders[during] = await during.order(confirm)
+            for seller, order in orders.items():
+                await play.settled(seller, order, doubles=True)
+            await play.everything_holds()
