@@ -140,7 +140,7 @@ $(S3)/.stamp: $(TOOLS)/.stamp-uv requirements-s3.lock
 	  && touch $@ || echo "SeaweedFS and moto are not installed: the bucket is not tried."
 
 s3: $(VENV)/.stamp-dev $(S3)/.stamp ## Try the blob store and locked notes against two S3 servers, SeaweedFS and moto
-	PYTHONDONTWRITEBYTECODE= $(WATCHED) 20 $(BIN)/python -m pytest -m s3 tests/unit tests/integration
+	PYTHONDONTWRITEBYTECODE= $(WATCHED) 20 $(BIN)/python -m pytest -m s3 --numprocesses 2 tests/integration/services tests/e2e
 
 $(VENV)/.stamp-browser: $(VENV)/.stamp-dev requirements-browser.lock
 	@{ $(call INSTALL,$(BIN)/python,--require-hashes --requirement requirements-browser.lock); } \

@@ -20,6 +20,8 @@ async def check_files(pool: Pool, blobs: BlobStore, *, read: bool) -> list[Probl
     """Problems, up to PROBLEMS_MAX. Looks at sizes; with `read` at every byte of every video."""
     findings = Findings()
     async with pool.acquire() as connection, connection.transaction(readonly=True):
+        for limit in ("transaction_timeout", "idle_in_transaction_session_timeout"):  # a bucket takes minutes
+            await connection.execute(f"SET LOCAL {limit} = 0")
         cursor = await connection.cursor(query("files_logged"))
         while rows := await cursor.fetch(_PAGE):
             sizes = await blobs.sizes([row["blob"] for row in rows])
