@@ -2,7 +2,7 @@
 
 import contextlib
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import parse_qsl, urlsplit, urlunsplit
 
 import asyncpg
 from asyncpg.connect_utils import SessionAttribute
@@ -66,9 +66,13 @@ async def connect_in_turn(
 ) -> "asyncpg.Connection[asyncpg.Record]":
     """Connect to the URL's first host that will do; raises what asyncpg does.
 
-    Each has its share of `timeout`, in seconds: asyncpg would spend all of it on one that is frozen.
+    Each has its share of `timeout`, in seconds: asyncpg would spend all of it on one that is frozen. A session
+    that only reads is never "read-write": for it that word of the URL means the primary.
     """
     parts = urlsplit(dsn or "")
+    reads = options.get("server_settings", {}).get("default_transaction_read_only") == "on"
+    if reads and ("target_session_attrs", "read-write") in parse_qsl(parts.query):
+        options = {"target_session_attrs": SessionAttribute.primary} | options
     login, at, hosts = parts.netloc.rpartition("@")
     *others, last = hosts.split(",")
     share_s = timeout / (len(others) + 1)

@@ -20,7 +20,7 @@ from events.envelope import GENESIS, Cursor
 from ledger.checkpoints.signed_note import PublicKey
 from ledger.checkpoints.store import hash_at
 from ledger.errors import LedgerError
-from ledger.postgres import TRANSIENT, Connection, Pool
+from ledger.postgres import TRANSIENT, Connection, Pool, connect_in_turn
 from ledger.sql import load_queries
 from projections.engine.registry import PROJECTIONS
 from projections.engine.subprocess_task import gather_on, in_process, read_task, say
@@ -99,7 +99,7 @@ async def verify(
     `stages` read models are not compared. With `keys` every stored checkpoint must be signed by one of them.
     Raises VerificationFailedError, and what asyncpg raises when the database cannot be reached.
     """
-    connection = await asyncpg.connect(database.url, server_settings=database.server_settings, timeout=10)
+    connection = await connect_in_turn(database.url, server_settings=database.server_settings, timeout=10)
     try:
         drift = await schema_drift.differences(connection)
         async with connection.transaction(**_SNAPSHOT):
@@ -226,7 +226,7 @@ async def _in_process(task: WalkTask, progress: Progress) -> Walked:
 
 async def _walk(task: WalkTask) -> None:
     database, told_at = task.database, time.monotonic()
-    connection = await asyncpg.connect(database.url, server_settings=database.server_settings, timeout=10)
+    connection = await connect_in_turn(database.url, server_settings=database.server_settings, timeout=10)
 
     def progress(_: str, position: int) -> None:
         nonlocal told_at

@@ -106,7 +106,7 @@ async def _play(arena: Arena, hosts: list[Host], public_url: str) -> None:
                     WEB_HOST=host.address, WEB_PORT=WEB_PORT,
                 )  # fmt: skip
         await arena.ready(*arena.running)
-        first, _ = hosts
+        first, second = hosts
 
         async def cut_off() -> None:
             first.cut_off()
@@ -129,3 +129,4 @@ async def _play(arena: Arena, hosts: list[Host], public_url: str) -> None:
         )
         jobs += await arena.jobs_of(5)
         await all_made(arena, jobs)
+        assert "verification_failed" not in arena.running[f"maintenance-{second.name}"].log

@@ -15,7 +15,7 @@ import asyncpg
 import msgspec
 from redis.exceptions import RedisError
 
-from ledger.postgres import DATABASE_ERRORS
+from ledger.postgres import DATABASE_ERRORS, connect_in_turn
 from ledger.sql import load_queries
 from services.cli.top.model import (
     ErrorLine,
@@ -114,6 +114,7 @@ class Looking:
                 self._settings.require_database_url(),
                 min_size=1,
                 max_size=1,
+                connect=connect_in_turn,
                 timeout=CONNECT_TIMEOUT_S,
                 server_settings=settings,
             )

@@ -19,6 +19,10 @@ async def test_the_next_host_is_asked_when_one_is_frozen_gone_or_can_only_be_rea
         servers.own_postgres(tmp_path, listen_addresses=HOST, port=str(port)),
         socket.create_server((HOST, 0)) as silent,
     ):
+        settled = f"postgresql://postgres@{HOST}:{port}/postgres?target_session_attrs=read-write"
+        reading = await connect_in_turn(settled, server_settings={"default_transaction_read_only": "on"})
+        assert await reading.fetchval("SHOW transaction_read_only") == "on"
+        await reading.close()
         hosts = [f"{HOST}:{silent.getsockname()[1]}", f"{HOST}:9", f"{HOST}:{port}"]
         good = await connect_in_turn(f"postgresql://postgres@{','.join(hosts)}/postgres", timeout=6)
         assert await good.fetchval("SELECT inet_server_port()") == port
