@@ -66,8 +66,8 @@ async def connect_in_turn(
 ) -> "asyncpg.Connection[asyncpg.Record]":
     """Connect to the URL's first host that will do; raises what asyncpg does.
 
-    Each has its share of `timeout`, in seconds: asyncpg would spend all of it on one that is frozen. A session
-    that only reads is never "read-write": for it that word of the URL means the primary.
+    Each has its share of `timeout`, in seconds: asyncpg would spend all of it on one that is frozen.
+    A session that only reads is never "read-write": for it that word of the URL means the primary.
     """
     parts = urlsplit(dsn or "")
     reads = options.get("server_settings", {}).get("default_transaction_read_only") == "on"
