@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime
 
 import httpx
 
+from services.adapters.telegram.updates import WEBHOOK_PATH
 from services.cli.doctor import Check, fail, ok, warn
 from services.platform.endpoints import COMPANIES, CompanyName
 from services.platform.logs import Redaction, secret_values
@@ -43,6 +44,8 @@ async def check_companies(settings: Settings) -> list[Check]:
         checks += await asyncio.gather(*(_ask(client, probe, redaction) for probe in real))
         if sandboxed:
             checks.append(await _sandbox(client, settings))
+        if settings.bot_mode == "webhook":
+            checks.append(await _webhook(client, settings))
     if not settings.uses_sandbox_for("kie") and settings.public_url is None:
         advice = "set it to where the outside reaches the web process; without it results are only polled for"
         checks.append(warn("PUBLIC_URL", "not set: KIE's callbacks cannot reach us", advice))
@@ -124,6 +127,24 @@ async def _sandbox(client: httpx.AsyncClient, settings: Settings) -> Check:
     return warn(
         "sandbox", f"{settings.sandbox_base} answers {answer.status_code}", "is it another program's port?"
     )
+
+
+async def _webhook(client: httpx.AsyncClient, settings: Settings) -> Check:
+    """Whether Telegram reaches us: it says so itself."""
+    ours = settings.public_base + WEBHOOK_PATH
+    url = f"{settings.telegram_base}/bot{settings.telegram_token.get_secret_value()}/getWebhookInfo"
+    try:
+        info = (await client.get(url)).json()["result"]
+        told, pending, error = info["url"], info["pending_update_count"], info.get("last_error_message")
+    except (httpx.HTTPError, ValueError, KeyError, TypeError):
+        return warn("BOT_MODE", "Telegram does not say where it sends updates", "try again later")
+    if told != ours:
+        found = f"Telegram sends updates to {told or 'nobody'}, not to {ours}"
+        return fail("BOT_MODE", found, "run a bot with BOT_MODE=webhook and this PUBLIC_URL")
+    if pending and error:
+        advice = "docs/runbook.md, NobodyFetchesUpdates"
+        return fail("BOT_MODE", f"{pending} updates wait at Telegram, which says: {error}", advice)
+    return ok("BOT_MODE", f"Telegram sends updates to {ours}, {pending} wait")
 
 
 async def check_models(settings: Settings) -> list[Check]:

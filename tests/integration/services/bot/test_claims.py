@@ -8,6 +8,7 @@ from typing import Any, cast
 import asyncpg
 import pytest
 
+from services.accounts.erase import query
 from services.adapters.telegram.updates import PER_CHAT_MAX, store_updates
 from services.bot.inbox import ChatClaims, InboxRunner, StoredUpdate
 from services.bot.order_history import History
@@ -188,6 +189,17 @@ async def test_the_next_process_knows_the_last_tap_and_that_a_flood_was_told(poo
     await pool.execute("UPDATE chat_claims SET until = until - interval '3 minutes'")
     await one.clean()
     assert await pool.fetchval("SELECT count(*) FROM chat_claims") == 0
+
+
+async def test_an_erased_persons_free_claims_go_and_the_held_one_when_it_was_free(pool: Any) -> None:
+    inbox = FilledInbox(pool)
+    await inbox.store([update(1, 5), update(2, 6)])
+    for stored in await inbox.take(False, 5):
+        if stored.chat_id == 6:
+            await inbox.done(stored)
+    for telegram_id in (5, 6):
+        await pool.execute(query("forget_claims"), telegram_id)
+    assert [row[0] for row in await pool.fetch("SELECT chat_id FROM chat_claims")] == [5], "its own handler's"
 
 
 async def test_who_takes_webhooks_may_store_updates_and_no_more(pool: Any, database_url: str) -> None:

@@ -1,9 +1,11 @@
-"""One bot at a time handles updates; the next takes over when it dies or loses its connection."""
+"""One bot at a time fetches updates; the next takes over when it dies or loses its connection."""
 
 import asyncio
+import itertools
 import threading
 from collections.abc import Awaitable, Callable
 from functools import partial
+from typing import Any
 from unittest.mock import AsyncMock
 
 import pytest
@@ -11,9 +13,11 @@ from aiogram import Bot
 from aiogram.exceptions import TelegramNetworkError
 from aiogram.methods import GetMe
 
+from services.adapters.telegram.updates import STORED_CHANNEL, store_updates
 from services.bot.inbox import Fence, LeaderLock
 from services.platform.database import create_pool
 from services.platform.settings import Settings
+from tests.integration.services.bot.inboxes import update
 from tests.support.waiting import eventually
 
 
@@ -92,6 +96,33 @@ async def test_a_frozen_holder_loses_its_turn_and_sees_it_before_it_acts(setting
         stop.set()
         await second
     assert looks == [(False, True, "another process does this now")]
+
+
+async def test_every_process_hears_that_updates_were_stored(settings: Settings, pool: Any) -> None:
+    """With the turn and without it; each lane by its name."""
+    heard: dict[str, set[str]] = {"one": set(), "two": set()}
+    stop = asyncio.Event()
+
+    async def hold(over: asyncio.Event) -> None:
+        await over.wait()
+
+    locks = [
+        LeaderLock(settings, name, 80, stop, channel=STORED_CHANNEL, hear=words.add)
+        for name, words in heard.items()
+    ]
+    running = [asyncio.create_task(lock.run(hold)) for lock in locks]
+    numbers = itertools.count(1)
+
+    async def all_heard() -> bool:
+        """Stored again and again: who began to listen later has not heard the first."""
+        paid = {"update_id": next(numbers), "pre_checkout_query": {"id": "1", "from": {"id": 5}}}
+        await store_updates(pool, [update(next(numbers)), paid])
+        return all(words == {"urgent", "ordinary"} for words in heard.values())
+
+    await eventually(all_heard)
+    assert sum(lock.mine for lock in locks) == 1
+    stop.set()
+    await asyncio.gather(*running)
 
 
 async def test_what_the_work_raises_comes_through(settings: Settings) -> None:

@@ -7,9 +7,12 @@ import httpx
 import pytest
 
 from services.adapters.telegram.updates import WEBHOOK_PATH
+from services.cli.doctor import State
+from services.cli.doctor.companies import check_companies
 from services.local.processes import free_port
 from services.local.valkey import EmbeddedValkey
 from services.platform.endpoints import COMPANIES
+from services.platform.settings import Settings, load_settings
 from services.rehearsal.chat_client import open_http
 from tests.integration.services.bot.people import BotWorld, running_bot
 from tests.integration.services.bot.test_side_by_side import ANSWER, QUESTION, TERMS, heard
@@ -55,6 +58,25 @@ async def test_updates_come_by_webhook_and_somebody_sees_to_it(
     async with open_http() as health:
         told = (await health.get(f"{world.bot.health_url}/metrics")).text
     assert "neurocards_updates_pending 0.0" in told
+
+
+async def test_doctor_says_whether_telegram_reaches_us(world: BotWorld) -> None:
+    here = load_settings(
+        sandbox_url=world.sandbox_url,
+        bot_mode="webhook",
+        bot_webhook_secret=SECRET,
+        web_port=int(world.bot._env["WEB_PORT"]),
+    )
+    elsewhere = here.replace(public_url="https://cards.example")
+
+    async def said_of(settings: Settings) -> tuple[State, str]:
+        (check,) = [check for check in await check_companies(settings) if check.name == "BOT_MODE"]
+        return check.state, check.found
+
+    state, words = await said_of(here)
+    assert (state, words.partition(" to ")[0]) == (State.ok, "Telegram sends updates"), words
+    state, words = await said_of(elsewhere)
+    assert state == State.fail and words.endswith("not to https://cards.example/webhooks/telegram"), words
 
 
 async def test_from_webhook_to_polling_and_back_with_updates_waiting(
