@@ -13,6 +13,7 @@ from aiogram.fsm.storage.base import BaseStorage, StateType, StorageKey
 
 from ledger.postgres import Pool
 from ledger.sql import load_queries
+from services.bot.inbox.lease import HELD
 
 query = load_queries("services.bot")
 
@@ -72,18 +73,24 @@ class PostgresStorage(BaseStorage):
 
     async def set_state(self, key: StorageKey, state: StateType = None) -> None:
         name = state.state if isinstance(state, State) else state
-        await self._pool.execute(query("chat_state_set"), key.user_id, name)
+        await self._write("chat_state_set", key, name)
 
     async def get_state(self, key: StorageKey) -> str | None:
         found: str | None = await self._pool.fetchval(query("chat_state"), key.user_id)
         return found
 
     async def set_data(self, key: StorageKey, data: Mapping[str, Any]) -> None:
-        await self._pool.execute(query("chat_data_set"), key.user_id, msgspec.json.encode(data).decode())
+        await self._write("chat_data_set", key, msgspec.json.encode(data).decode())
 
     async def get_data(self, key: StorageKey) -> dict[str, Any]:
         found = await self._pool.fetchval(query("chat_data"), key.user_id)
         return msgspec.json.decode(found, type=dict[str, Any]) if found else {}
+
+    async def _write(self, name: str, key: StorageKey, value: str | None) -> None:
+        """Unless another process has the chat by now: the row is the person's, whatever account is theirs."""
+        if (lease := HELD.get()) and lease.lapsed:
+            raise ConnectionAbortedError("another process has this chat by now")
+        await self._pool.execute(query(name), key.user_id, value)
 
     async def close(self) -> None:
         """The pool is its owner's to close."""

@@ -7,10 +7,13 @@ from typing import Any, cast
 
 import asyncpg
 import pytest
+from aiogram.fsm.storage.base import StorageKey
 
 from services.accounts.erase import query
 from services.adapters.telegram.updates import PER_CHAT_MAX, store_updates
+from services.bot.chat_state import PostgresStorage
 from services.bot.inbox import ChatClaims, InboxRunner, StoredUpdate
+from services.bot.inbox.lease import HELD, Lease, lease_clock_s
 from services.bot.order_history import History
 from tests.integration.services.bot.inboxes import Away, FilledInbox, Recorder, running, update
 from tests.integration.services.monitor.test_append_lock import as_login
@@ -189,6 +192,24 @@ async def test_the_next_process_knows_the_last_tap_and_that_a_flood_was_told(poo
     await pool.execute("UPDATE chat_claims SET until = until - interval '3 minutes'")
     await one.clean()
     assert await pool.fetchval("SELECT count(*) FROM chat_claims") == 0
+
+
+async def test_a_handler_whose_claim_has_lapsed_writes_nothing_into_the_chats_state(pool: Any) -> None:
+    """Else it would overwrite what its heir has written, or give to who came back what was erased."""
+    await pool.execute("INSERT INTO accounts (account, telegram_id, locale) VALUES ('a', 5, 'en')")
+    storage, key = PostgresStorage(pool), StorageKey(1, 5, 5)
+    lease = Lease(60, lease_clock_s())
+
+    async def handler() -> None:
+        HELD.set(lease)
+        await storage.set_data(key, {"by": "its holder"})
+        lease.end()
+        for late in (storage.set_data(key, {"by": "nobody"}), storage.set_state(key, "late")):
+            with pytest.raises(ConnectionAbortedError):
+                await late
+
+    await asyncio.create_task(handler())
+    assert (await storage.get_data(key), await storage.get_state(key)) == ({"by": "its holder"}, None)
 
 
 async def test_an_erased_persons_free_claims_go_and_the_held_one_when_it_was_free(pool: Any) -> None:
