@@ -31,7 +31,8 @@ LedgerError
 ├── KeyReusedError                the key belongs to a command with another body
 ├── LedgerBusyError               the queue is full: wait and ask again with the same key
 ├── LedgerUnavailableError        no answer from Postgres in time: ask again with the same key
-│   └── ClockDoubtError           no two clocks agree, so nothing can be recorded
+│   ├── ClockDoubtError           no two clocks agree, so nothing can be recorded
+│   └── TwoPrimariesError         (own, newest) an old primary has come back; nothing is recorded there
 ├── MigrationError                a migration cannot be applied to this database; nothing of it was done
 └── IntegrityError                the log is not what a cursor or the chain says it must be
 """
@@ -221,6 +222,16 @@ class LedgerUnavailableError(LedgerError):
 
 class ClockDoubtError(LedgerUnavailableError):
     """The database's clock, ours and a witness from outside all differ. Nothing was written."""
+
+
+class TwoPrimariesError(LedgerUnavailableError):
+    """A later primary of the same cluster is known: what is written here would be lost."""
+
+    def __init__(self, own: int, newest: int) -> None:
+        super().__init__(
+            f"DATABASE_URL leads to a primary of timeline {own}, and one of timeline {newest} leads: an old "
+            "one has come back; stop it, or if it is the right one after all, run `neurocards recover`"
+        )
 
 
 class MigrationError(LedgerError):

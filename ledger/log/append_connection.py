@@ -15,6 +15,7 @@ from events.envelope import GENESIS, Cursor
 from ledger.errors import LedgerError, LedgerUnavailableError
 from ledger.log.batch import Decided, Pending, Receipt, UsedKey
 from ledger.log.clock import LogClock
+from ledger.log.primary import Fence, primary_of
 from ledger.log.snapshots import SEPARATOR, StreamEvent
 from ledger.postgres import READ_WRITE, connect_in_turn
 from ledger.sql import load_queries
@@ -98,8 +99,11 @@ class AppendConnection:
         self._clock = clock
 
     @classmethod
-    async def open(cls, database_url: str, clock: LogClock) -> "AppendConnection":
-        """Connect to the primary. Raises LedgerError for a superuser, or when commits are not durable."""
+    async def open(cls, database_url: str, clock: LogClock, fence: Fence) -> "AppendConnection":
+        """Connect to the primary. Raises LedgerError for a superuser, or when commits are not durable.
+
+        `fence` raises TwoPrimariesError.
+        """
         connection = await connect_in_turn(
             database_url,
             server_settings=_SERVER_SETTINGS,
@@ -119,6 +123,8 @@ class AppendConnection:
                     "log in as one of the logins of docs/security.md, e.g. neurocards_operator"
                 )
             clock.same_machine = session["same_machine"]
+            if (primary := await primary_of(connection)) is not None:
+                await fence(primary)
         except BaseException:
             connection.terminate()
             raise

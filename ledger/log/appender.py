@@ -21,6 +21,7 @@ from ledger.errors import LedgerBusyError, LedgerError, LedgerUnavailableError
 from ledger.log.batch import Pending, Receipt, require_name
 from ledger.log.batch_writer import BatchWriter, Flight, publish
 from ledger.log.clock import LogClock
+from ledger.log.primary import Fence, no_fence
 
 logger = structlog.get_logger()
 
@@ -47,12 +48,13 @@ class Appender:
         queue_max: int = 10_000,
         batch_max: int = 256,
         give_up_s: float = 30,
+        fence: Fence = no_fence,
     ) -> None:
         self._queue_max = queue_max
         self._batch_max = batch_max
         self._queue: deque[Pending] = deque()
         self._wake = asyncio.Event()
-        self._writer = BatchWriter(database_url, clock, notify, batch_max, give_up_s)
+        self._writer = BatchWriter(database_url, clock, notify, batch_max, give_up_s, fence)
         self._flights: deque[Flight] = deque()
         self._rows_a_command = 1.0
         self._task: asyncio.Task[None] | None = None

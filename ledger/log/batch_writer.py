@@ -25,6 +25,7 @@ from ledger.log.append_connection import AppendConnection, Begun, Fresh, Outcome
 from ledger.log.batch import Answer, Decided, Pending, Receipt, UsedKey, answer_of, decide_batch
 from ledger.log.cache import StreamCache
 from ledger.log.clock import LogClock
+from ledger.log.primary import Fence
 from ledger.log.snapshots import folded, load
 from ledger.postgres import CONNECTION_LOST, DATABASE_ERRORS, TRANSIENT, refuses_data
 
@@ -67,9 +68,16 @@ class BatchWriter:
     """
 
     def __init__(
-        self, database_url: str, clock: LogClock, notify: Callable[[], None], batch_max: int, give_up_s: float
+        self,
+        database_url: str,
+        clock: LogClock,
+        notify: Callable[[], None],
+        batch_max: int,
+        give_up_s: float,
+        fence: Fence,
     ) -> None:
         self._database_url = database_url
+        self._fence = fence
         self._clock = clock
         self._notify = notify
         self._batch_max = batch_max
@@ -86,7 +94,7 @@ class BatchWriter:
         for connection in self._connections:
             if connection not in self._flying:
                 return connection
-        connection = await AppendConnection.open(self._database_url, self._clock)
+        connection = await AppendConnection.open(self._database_url, self._clock, self._fence)
         self._connections.append(connection)
         return connection
 

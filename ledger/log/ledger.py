@@ -12,6 +12,7 @@ from ledger.log.append_connection import AppendConnection
 from ledger.log.appender import Appender
 from ledger.log.batch import Receipt
 from ledger.log.clock import LogClock
+from ledger.log.primary import Fence, no_fence
 from ledger.log.reader import LogReader
 from ledger.postgres import DATABASE_ERRORS, Pool
 from ledger.sql import load_queries
@@ -40,16 +41,22 @@ class Ledger:
     """The only writer. An async context manager: owns the appender, not the pool.
 
     The login in `database_url` decides what may be appended. `witness` tells an outside company's time in
-    epoch microseconds, None where none is known.
+    epoch microseconds, None where none is known. `fence` is asked about each primary before it is used.
     """
 
     def __init__(
-        self, database_url: str, pool: Pool, *, witness: Callable[[], int | None] = lambda: None
+        self,
+        database_url: str,
+        pool: Pool,
+        *,
+        witness: Callable[[], int | None] = lambda: None,
+        fence: Fence = no_fence,
     ) -> None:
         self.read = LogReader(pool)
         self._database_url = database_url
         self._clock = LogClock(witness)
-        self._appender = Appender(database_url, self._clock, self._notify)
+        self._fence = fence
+        self._appender = Appender(database_url, self._clock, self._notify, fence=fence)
         self._appended = asyncio.Event()
         self._notifying: asyncio.Task[None] | None = None
         self._notifier: AppendConnection | None = None
@@ -107,6 +114,6 @@ class Ledger:
             with suppress(LedgerError, *DATABASE_ERRORS):  # who misses the hint polls
                 # Not the pool's: to give one back there costs four statements more.
                 if self._notifier is None or self._notifier.closed:
-                    self._notifier = await AppendConnection.open(self._database_url, self._clock)
+                    self._notifier = await AppendConnection.open(self._database_url, self._clock, no_fence)
                 await self._notifier.notify()
             await asyncio.sleep(_NOTIFY_S)

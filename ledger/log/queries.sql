@@ -34,6 +34,11 @@ SELECT position, hash FROM events WHERE stream = $1 AND version = $2
 -- The newest event's place and hash, no row for an empty log.
 SELECT position, hash FROM events ORDER BY position DESC LIMIT 1
 
+-- name: primary
+-- The cluster and its timeline, which each promotion raises; no row on a replica
+SELECT system_identifier AS system, ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::int AS timeline
+FROM pg_control_system() WHERE NOT pg_is_in_recovery()
+
 -- name: session
 -- Who we are, whether a superuser, whether commits are durable, and whether this connection stays on one machine, whose
 -- clock is then both ours and the database's.

@@ -43,6 +43,7 @@ from services.platform.blob_stores import open_blobs
 from services.platform.catalogues import DEFAULT_LOCALE, LOCALES
 from services.platform.i18n import Catalogues
 from services.platform.periodic import repeat, sleep
+from services.platform.primary_mark import PrimaryMark
 from services.platform.process import Runtime
 from services.platform.process_ledger import start_ledger
 from services.platform.redis import command_client
@@ -68,7 +69,10 @@ async def serve(settings: Settings) -> None:
         bot.session.middleware(RateLimit(TelegramLimits(redis, rates_for(settings))))
         try:
             async with (
-                start_ledger(settings, runtime, max_size=_POOL_MAX, ask=ask_time) as (ledger, pool),
+                start_ledger(settings, runtime, max_size=_POOL_MAX, ask=ask_time, mark=PrimaryMark) as (
+                    ledger,
+                    pool,
+                ),
                 YooKassa(settings) as yookassa,
             ):
                 texts, people, blobs = bot_texts(), PersonalData(pool), open_blobs(settings)

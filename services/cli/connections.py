@@ -155,8 +155,11 @@ def reading_settings(role: str | None, statement_timeout_s: float | None = None)
 def open_ledger(settings: Settings) -> AbstractAsyncContextManager[tuple[Ledger, Pool]]:
     """A ledger to write to and a pool to read from. Raises StartError with what to do."""
     from services.platform import process_ledger
+    from services.platform.primary_mark import PrimaryMark
 
-    return process_ledger.open_ledger(settings, "operator", max_size=2)
+    return process_ledger.open_ledger(
+        settings, "operator", max_size=2, published=PrimaryMark(settings, "operator").published
+    )
 
 
 async def decided(settings: Settings, command: Command) -> NewEvents:

@@ -17,6 +17,7 @@ from services.platform.database import reading_pool
 from services.platform.errors import StartError
 from services.platform.health import address_of
 from services.platform.http_server import LimitedRunner
+from services.platform.primary_mark import PrimaryMark
 from services.platform.process import Runtime
 from services.platform.process_ledger import start_ledger
 from services.platform.redis import command_client
@@ -31,7 +32,8 @@ PEER_CONNECTIONS_MAX: Final = 64
 async def serve(settings: Settings) -> None:
     async with AsyncExitStack() as stack:
         runtime = await stack.enter_async_context(Runtime(settings, "dashboard"))
-        ledger, writing = await stack.enter_async_context(start_ledger(settings, runtime, max_size=4))
+        opened = start_ledger(settings, runtime, max_size=4, mark=PrimaryMark)
+        ledger, writing = await stack.enter_async_context(opened)
         pool = await stack.enter_async_context(await reading_pool(settings, "dashboard"))
         redis = None
         if settings.redis_url is not None:

@@ -44,6 +44,7 @@ from services.payments.stars import StarsPayments
 from services.payments.yookassa import YooKassaPayments
 from services.platform.ask_time import ask_time
 from services.platform.blob_stores import open_blobs
+from services.platform.primary_mark import PrimaryMark
 from services.platform.process import Runtime
 from services.platform.process_ledger import start_ledger
 from services.platform.redis import command_client
@@ -70,7 +71,7 @@ COMPARE_S = 60.0
 async def serve(settings: Settings) -> None:
     async with AsyncExitStack() as stack:
         runtime = await stack.enter_async_context(Runtime(settings, "maintenance"))
-        opened = start_ledger(settings, runtime, max_size=6, ask=ask_time)
+        opened = start_ledger(settings, runtime, max_size=6, ask=ask_time, mark=PrimaryMark)
         ledger, pool = await stack.enter_async_context(opened)
         blobs = open_blobs(settings)
         kie = await stack.enter_async_context(Kie(settings, blobs))

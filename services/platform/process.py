@@ -29,6 +29,7 @@ import structlog
 import uvloop
 
 from events.errors import NeurocardsError
+from ledger.errors import TwoPrimariesError
 from services.platform import parent_death, tracing
 from services.platform.errors import SettingsError, StartError, explain
 from services.platform.health import Health, serve_health
@@ -198,6 +199,16 @@ def _end_overdue(after_s: float) -> None:
     parent_death.end_at_once(1)
 
 
+def _exit_code(error: BaseException) -> int:
+    """2: our settings; 78 (EX_CONFIG): they lead to an old primary."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, TwoPrimariesError):
+            return 78
+        cause = cause.__cause__
+    return 2 if isinstance(error, SettingsError) else 1
+
+
 def run_service(serve: Callable[[Settings], Awaitable[None]], settings: Settings, service: str) -> int:
     """Run one process to its end; its exit code. Deliberate errors are one log line."""
     configure_logging(settings, service)
@@ -213,7 +224,7 @@ def run_service(serve: Callable[[Settings], Awaitable[None]], settings: Settings
         uvloop.run(main())
     except NeurocardsError as error:
         logger.error("service_failed", reason=str(error), kind=type(error).__name__)
-        return 2 if isinstance(error, SettingsError) else 1
+        return _exit_code(error)
     except Exception as error:
         logger.error("service_failed", kind=type(error).__name__, **_facts(error))
         return 1

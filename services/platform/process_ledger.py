@@ -8,13 +8,16 @@ from typing import Final
 import msgspec
 import structlog
 
-from ledger.errors import ClockDoubtError
+from ledger.errors import ClockDoubtError, TwoPrimariesError
 from ledger.log.clock import wall_us
 from ledger.log.ledger import Ledger
+from ledger.log.primary import primary_of
 from ledger.postgres import Pool
 from services.platform.database import create_pool
+from services.platform.errors import StartError
 from services.platform.metrics import CLOCK_AHEAD, CLOCK_DOUBT, LOG_AHEAD
 from services.platform.periodic import repeat
+from services.platform.primary_fence import Mark, PrimaryFence, Published
 from services.platform.process import Runtime
 from services.platform.settings import Settings
 from services.platform.system_start import record_start
@@ -22,18 +25,22 @@ from services.platform.witness import WITNESS
 
 logger = structlog.get_logger()
 
+LOOK_S: Final = 5.0
+"""How often it is looked whether another primary leads by now."""
 COMPARE_S: Final = 15.0
 """A time that others tell is heard by who has no witness while it is fresh: 90 s, by `ledger.clocks`."""
 
 
 @asynccontextmanager
 async def open_ledger(
-    settings: Settings, name: str, *, max_size: int = 8
+    settings: Settings, name: str, *, max_size: int = 8, published: Published | None = None
 ) -> AsyncIterator[tuple[Ledger, Pool]]:
     """A ledger to write to and a pool to read from. Raises StartError with what to do."""
+    url = settings.require_database_url()
+    fence = PrimaryFence(url, published)
     async with (
         await create_pool(settings, name, max_size=max_size) as pool,
-        Ledger(settings.require_database_url(), pool, witness=WITNESS.now_us) as ledger,
+        Ledger(url, pool, witness=WITNESS.now_us, fence=fence) as ledger,
     ):
         await ledger.clocks()
         yield ledger, pool
@@ -46,21 +53,35 @@ async def start_ledger(
     *,
     max_size: int = 8,
     ask: Callable[[Settings], Awaitable[None]] | None = None,
+    mark: Callable[[Settings, str], Mark] | None = None,
 ) -> AsyncIterator[tuple[Ledger, Pool]]:
     """`open_ledger` for a process that tells the log first that it starts.
 
-    Waits while no clock is believed. `ask` makes an outside company tell the time when nobody has lately;
-    None: this process has no network.
+    Waits while no clock is believed, and ends with TwoPrimariesError once a later primary is known. `ask`
+    makes an outside company tell the time when nobody has lately; None: this process has no network. `mark`:
+    where processes tell each other which primary they follow.
     """
 
     async def compare() -> int:
         await compare_clocks(ledger, settings, ask)
         return 0
 
-    async with open_ledger(settings, runtime.service, max_size=max_size) as (ledger, pool):
+    async def look() -> int:
+        if (primary := await primary_of(pool)) is not None:
+            try:
+                await fence(primary)
+            except TwoPrimariesError as error:  # no outage: waiting does not help
+                raise StartError(str(error)) from error
+        return 0
+
+    published = mark(settings, runtime.service).published if mark else None
+    opened = open_ledger(settings, runtime.service, max_size=max_size, published=published)
+    async with opened as (ledger, pool):
         runtime.health.check("postgres", lambda: pool.fetchval("SELECT 1"))
         await compare()
         runtime.spawn(repeat(compare, runtime.stop, "clocks", idle_s=COMPARE_S), "clocks")
+        fence = PrimaryFence(settings.require_database_url(), published)
+        runtime.spawn(repeat(look, runtime.stop, "primary", idle_s=LOOK_S), "primary")
         while not runtime.stop.is_set():
             try:
                 await record_start(ledger, settings, runtime.service)

@@ -13,6 +13,8 @@ All keys share one hash tag, so that they lie on one node of a cluster and one s
 | `kie:flight:<user>` | provider limits | for a while one user renders more videos at once |
 | `kie:resting` | provider limits | an account with trouble is tried too early, and rests again |
 | `kie:balances` | maintenance | operators see no balances until the next round reads them |
+| `primary` | whoever appends | it is told again within seconds |
+| `primary:refused` | whoever appends | an alert ends early |
 | `doctor:<nonce>` | `neurocards doctor` | nothing: it tries whether a stream works; gone in a minute |
 | `telegram:all`, `telegram:chat:<chat>` | Telegram limits | a message too many, which Telegram puts off |
 """
@@ -28,6 +30,11 @@ JOBS: Final = PREFIX + "jobs"
 EPOCH: Final = PREFIX + "epoch"
 """A number that grows whenever the streams are made anew."""
 WAKE_CHANNEL: Final = PREFIX + "wake"
+
+PRIMARY: Final = PREFIX + "primary"
+"""`<system identifier>:<timeline>` of the primary that leads."""
+PRIMARY_REFUSED: Final = PREFIX + "primary:refused"
+"""Who followed an older one last."""
 
 _KIE: Final = PREFIX + "kie:"
 KIE_WAITING: Final = _KIE + "waiting"

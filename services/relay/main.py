@@ -3,11 +3,16 @@
 import contextlib
 
 from services.platform.database import connect, create_pool
+from services.platform.periodic import repeat
+from services.platform.primary_mark import refused_lately
 from services.platform.process import Runtime
-from services.platform.redis import command_client
+from services.platform.redis import RedisBreaker, command_client
 from services.platform.settings import Settings
+from services.relay.metrics import TWO_PRIMARIES
 from services.relay.relay import Relay
 from services.streams.pg_listen import LogListener
+
+LOOK_S = 15.0
 
 
 async def serve(settings: Settings) -> None:
@@ -23,10 +28,18 @@ async def serve(settings: Settings) -> None:
             ledger_entries_max=settings.stream_entries_max,
             reach_back=settings.stream_recover_events,
         )
+        breaker = RedisBreaker("refused")
         runtime.health.check("postgres", lambda: pool.fetchval("SELECT 1"))
         runtime.health.check("redis", redis.ping)
         runtime.health.tell({"relay": relay.status})
         runtime.spawn(listener.run(runtime.stop), "listen")
         runtime.spawn(relay.run(runtime.stop), "relay")
+
+        async def look() -> int:
+            refused = await breaker.ask(lambda: refused_lately(redis))
+            TWO_PRIMARIES.set(bool(refused))
+            return 0
+
+        runtime.spawn(repeat(look, runtime.stop, "refused", idle_s=LOOK_S), "refused")
         runtime.ready()
         await runtime.wait()

@@ -18,6 +18,7 @@ from services.platform.file_links import FileLinks
 from services.platform.health import Health, address_of, health_routes
 from services.platform.http_server import SILENCE_S, LimitedRunner
 from services.platform.periodic import repeat
+from services.platform.primary_mark import PrimaryMark
 from services.platform.process import Runtime
 from services.platform.process_ledger import start_ledger
 from services.platform.redis import command_client
@@ -64,7 +65,8 @@ def build_runner(app: web.Application, *, proxied: bool) -> LimitedRunner:
 async def serve(settings: Settings) -> None:
     async with contextlib.AsyncExitStack() as stack:
         runtime = await stack.enter_async_context(Runtime(settings, "web"))
-        ledger, pool = await stack.enter_async_context(start_ledger(settings, runtime, ask=ask_time))
+        opened = start_ledger(settings, runtime, ask=ask_time, mark=PrimaryMark)
+        ledger, pool = await stack.enter_async_context(opened)
         blobs = open_blobs(settings)
         kie = await stack.enter_async_context(Kie(settings, blobs))
         waker = Waker(_redis(settings, stack))

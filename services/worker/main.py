@@ -19,6 +19,7 @@ from services.generation.provider_limits import ProviderLimits, ProviderRates
 from services.generation.wait_estimate import RenderTimes
 from services.platform.ask_time import ask_time
 from services.platform.blob_stores import open_blobs
+from services.platform.primary_mark import PrimaryMark
 from services.platform.process import Runtime
 from services.platform.process_ledger import start_ledger
 from services.platform.redis import blocking_client, command_client
@@ -33,7 +34,7 @@ from services.worker.worker import GRACE_S, Worker
 async def serve(settings: Settings) -> None:
     """Work on jobs until stopped. Raises StartError when Postgres cannot be used."""
     async with Runtime(settings, "worker", grace_s=GRACE_S) as runtime, AsyncExitStack() as stack:
-        opened = start_ledger(settings, runtime, ask=ask_time)
+        opened = start_ledger(settings, runtime, ask=ask_time, mark=PrimaryMark)
         worker = await make_worker(settings, stack, *await stack.enter_async_context(opened))
         for name, check in worker.checks.items():
             runtime.health.check(name, check)

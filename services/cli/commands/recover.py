@@ -55,6 +55,7 @@ async def recover_here(
     settings: "Settings", notes: list[str], actor: str, reason: str, decide: Any
 ) -> tuple[str, ...]:
     """Plan, let `decide` see rows and whether nothing is to do, repair; returns what stays unexplained."""
+    from services.platform.primary_mark import forget_primary
     from services.recovery import checkpoint_files as files
     from services.recovery.apply import Repair, rows
     from services.recovery.plan import make_plan
@@ -73,4 +74,5 @@ async def recover_here(
                 reach_back=reach_back, say=say,
             )  # fmt: skip
             await repair.run(plan, actor, reason)
+        await forget_primary(scripts.redis)  # the one that is here leads
         return plan.unexplained

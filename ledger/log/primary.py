@@ -1,0 +1,32 @@
+"""Which primary a connection leads to: a promotion begins a new timeline, so of two the higher one leads."""
+
+from collections.abc import Awaitable, Callable
+from typing import TypeAlias
+
+import msgspec
+
+from ledger.postgres import Reader
+from ledger.sql import load_queries
+
+query = load_queries("ledger.log")
+
+
+class Primary(msgspec.Struct, frozen=True):
+    """`system`: the cluster's identifier, which copies share; `timeline` grows with each promotion."""
+
+    system: int
+    timeline: int
+
+
+Fence: TypeAlias = Callable[[Primary], Awaitable[None]]
+"""Raises TwoPrimariesError where a newer primary is known."""
+
+
+async def no_fence(_: Primary) -> None:
+    """Let any primary pass."""
+
+
+async def primary_of(reader: Reader) -> Primary | None:
+    """None: a replica. Raises what asyncpg raises."""
+    row = await reader.fetchrow(query("primary"))
+    return Primary(row["system"], row["timeline"]) if row else None
