@@ -10,6 +10,8 @@ import httpx
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from ledger.errors import TwoPrimariesError
+from ledger.log.primary import primary_of
 from ledger.postgres import Connection
 from services.cli.doctor import Check, fail, ok, warn
 from services.platform.blob_stores import open_blobs
@@ -18,6 +20,8 @@ from services.platform.database import connect, server_settings
 from services.platform.errors import SettingsError, StartError
 from services.platform.file_links import FileLinks
 from services.platform.ids import new_id
+from services.platform.primary_fence import PrimaryFence
+from services.platform.primary_mark import PrimaryMark
 from services.platform.redis_keys import doctor_key
 from services.platform.settings import Settings
 from services.platform.tls import tls_context
@@ -31,7 +35,8 @@ _SCRIPT = "redis.call('XADD', KEYS[1], '1-0', 'a', 'b'); return redis.call('PEXP
 async def try_database(settings: Settings, connection: Connection) -> list[Check]:
     """Use Postgres as the processes do. What it leaves behind is a record in the WAL."""
     trials: dict[str, Callable[[Settings, Connection], Awaitable[Check]]] = {
-        "login": _login, "commit": _commit, "prepared statements": _prepared, "LISTEN": _listen,
+        "login": _login, "primary": _primary, "commit": _commit, "prepared statements": _prepared,
+        "LISTEN": _listen,
     }  # fmt: skip
     checks = []
     for name, trial in trials.items():
@@ -56,6 +61,18 @@ async def _login(settings: Settings, connection: Connection) -> Check:
         advice = "ALTER ROLE … SET for this login what the pooler drops: docs/operations.md"
         return warn("login", f"{is_now}, but {', '.join(dropped)}", advice)
     return ok("login", f"{is_now}, with its time limits")
+
+
+async def _primary(settings: Settings, connection: Connection) -> Check:
+    primary = await primary_of(connection)
+    if primary is None:
+        return warn("primary", "a replica, which takes nothing", "let DATABASE_URL lead to the primary")
+    try:
+        mark = PrimaryMark(settings, "doctor")
+        await PrimaryFence(settings.require_database_url(), mark.published)(primary)
+    except TwoPrimariesError as error:
+        return fail("primary", str(error), "docs/runbook.md, TwoPrimaries")
+    return ok("primary", f"timeline {primary.timeline}, and no later one is known")
 
 
 async def _commit(settings: Settings, connection: Connection) -> Check:

@@ -1,4 +1,4 @@
-"""An old primary that came back beside the one that was promoted: nothing is appended there, reading goes on."""
+"""An old primary came back beside the one that was promoted: nothing is appended there, reading goes on."""
 
 import asyncio
 import os
@@ -13,12 +13,14 @@ import pytest
 from ledger import commands as c
 from ledger.errors import TwoPrimariesError
 from ledger.log.primary import Primary, primary_of
+from services.cli.doctor import State
+from services.cli.doctor.trials import try_database
 from services.local.postgres import EmbeddedPostgres
 from services.local.processes import free_port
 from services.local.valkey import EmbeddedValkey
 from services.migrations import migrate
 from services.platform import process_ledger
-from services.platform.database import create_pool
+from services.platform.database import connect, create_pool
 from services.platform.primary_fence import PrimaryFence
 from services.platform.primary_mark import PrimaryMark, forget_primary, refused_lately
 from services.platform.process import Runtime, TaskFailedError, _exit_code
@@ -87,6 +89,10 @@ async def test_nothing_is_appended_to_an_old_primary_and_reading_goes_on(pair: P
         await appended(pair.old, "lost")
     async with await create_pool(pair.old, "test") as pool:
         assert await pool.fetchval("SELECT count(*) FROM events WHERE stream = 'account-lost'") == 0
+    connection = await connect(pair.old, "doctor")
+    said = {check.name: check for check in await try_database(pair.old, connection)}
+    await connection.close()
+    assert (said["primary"].state, said["commit"].state) == (State.fail, State.ok)
     with services_in(tmp_path / "services", pair.told()) as services:
         web = services.start("web", wait_s=None)
         assert web.wait_ended(PATIENCE_S) == 78
