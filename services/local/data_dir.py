@@ -26,7 +26,6 @@ from services.platform.errors import StartError
 _SOCKET_PATH_BYTES = 100
 """Linux takes 107 bytes, macOS 103; `/.s.PGSQL.5432` is the longest name we use."""
 _LONGEST_NAME = ".s.PGSQL.65535.lock"
-_LOG_KEPT_BYTES = 5_000_000
 _ROOM_BYTES_MIN = 100_000_000
 """Fresh databases take half of it; with less Postgres breaks off in the middle of something."""
 
@@ -105,12 +104,8 @@ class DataFolder:
         return {}
 
     def log_path(self, name: str) -> Path:
-        """The log of one process; a long one of an earlier run is moved aside first."""
-        path = self.logs / f"{name}.log"
-        with contextlib.suppress(OSError):
-            if path.stat().st_size > _LOG_KEPT_BYTES:
-                path.replace(path.with_suffix(".log.1"))
-        return path
+        """The log of one process; `rotate_logs` bounds it."""
+        return self.logs / f"{name}.log"
 
     def socket_folder(self) -> Path:
         """Where sockets have short enough paths: here, or in this user's temporary folder."""

@@ -35,7 +35,7 @@ class PrimaryFence:
         self._published = published
 
     async def __call__(self, own: Primary) -> None:
-        """Raises TwoPrimariesError when a later primary of the same cluster was published, or answers."""
+        """Raises TwoPrimariesError when a later primary of this cluster is known."""
         told = await self._published(own) if self._published else None
         others = await asyncio.gather(*(_primary_at(url) for url in self._hosts))
         known = [other.timeline for other in others if other is not None and other.system == own.system]

@@ -12,7 +12,7 @@ _ANSWER_S = 2.0
 
 
 class PrimaryMark:
-    """Asks on a connection of its own, which is made when it is needed."""
+    """Uses a connection of its own for each question."""
 
     def __init__(self, settings: Settings, who: str) -> None:
         self._settings = settings
@@ -35,5 +35,5 @@ async def refused_lately(redis: Redis) -> bool:
 
 
 async def forget_primary(redis: Redis) -> None:
-    """Let whoever comes next lead. Raises RedisError."""
+    """Let the primary that is told next lead. Raises RedisError."""
     await redis.delete(PRIMARY, PRIMARY_REFUSED)

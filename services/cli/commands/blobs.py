@@ -41,13 +41,12 @@ def migrate(
     import asyncio
 
     from services.platform.blob_stores import MovingBlobs, open_blobs
+    from services.platform.errors import SettingsError
 
     settings: Any = prepare("blobs migrate")
     blobs = open_blobs(settings)
     if not isinstance(blobs, MovingBlobs):
-        raise typer.BadParameter(
-            "there is no former store: set BLOBS_FORMER_URL", param_hint="BLOBS_FORMER_URL"
-        )
+        raise SettingsError(["BLOBS_FORMER_URL: there is no former store, so nothing is to be copied"])
     row = asyncio.run(_migrate(blobs, delete=delete, dry_run=dry_run, yes=yes))
     emit([row], output)
     if row["left"]:

@@ -31,7 +31,7 @@ WITHOUT_DATABASE = {
     "demo", "doctor", "drill", "serve", "up", "backup list", "backup check", "backup restore",
     "ledger keygen", "ledger public-key", "ledger verify-export", "ledger verify-proof",
     "ledger checkpoint", "ledger verify-checkpoint", "ledger compare-checkpoints", "ledger rotate-key",
-    "ledger prove", "ledger cosign", "models check",
+    "ledger prove", "ledger cosign", "models check", "blobs migrate",
 }  # fmt: skip
 """Commands that ask no server, or not before something else is there; or that are tried for themselves."""
 

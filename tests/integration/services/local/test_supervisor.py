@@ -160,10 +160,3 @@ asyncio.run(main())
     supervisor.wait(60)
     supervisor.stdout.close()
     eventually_now(lambda: not any(processes.alive(pid) for pid in pids), what="the services to end")
-
-
-def test_the_log_of_an_earlier_run_is_moved_aside_when_long(folder: DataFolder) -> None:
-    path: Path = folder.log_path("worker")
-    path.write_bytes(b"x" * 6_000_000)
-    assert folder.log_path("worker") == path and not path.exists()
-    assert (folder.logs / "worker.log.1").stat().st_size == 6_000_000
