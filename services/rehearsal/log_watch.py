@@ -97,6 +97,9 @@ class LogWatch:
         )
         if owed:
             waiting.append(f"{owed} messages are owed")
+        stale = "SELECT count(*) FROM status_messages WHERE wanted > shown AND NOT abandoned"
+        if cards := await self.pool.fetchval(stale):
+            waiting.append(f"{cards} status messages show less than they should")
         if behind := (await check_streams(self.redis, self.pool)).behind:
             waiting.append(f"the streams are {behind} events behind")
         return [*waiting, *await self.pending()]

@@ -1,12 +1,17 @@
-"""Two hosts run everything beside clusters of Redis and Postgres, and one is cut off: `make chaos-ha`."""
+"""Two hosts run everything beside clusters of Redis and Postgres, and one is cut off: `make chaos-ha`.
+
+Photos and videos lie in a bucket where S3 servers are installed (`make s3` does it), else in one folder.
+"""
 
 import asyncio
+import contextlib
 import random
 import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -17,11 +22,12 @@ from services.migrations import migrate
 from tests.chaos.test_patroni import settled
 from tests.chaos.test_postgres import all_made
 from tests.chaos.test_sentinel import figure
-from tests.support import network_hosts, patroni, sentinel, servers
+from tests.support import network_hosts, patroni, s3_servers, sentinel, servers
 from tests.support.arena import arena as arenas
 from tests.support.arena.arena import SERVICES, Arena
 from tests.support.network_hosts import MIDDLE, Host
 from tests.support.patroni import PatroniCluster
+from tests.support.s3_servers import KEY, READER, S3Server
 from tests.support.sentinel import WatchedValkey
 from tests.support.waiting import eventually
 
@@ -36,7 +42,7 @@ def hosts(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Host]]:
     """Two; what is started here listens where they can reach it."""
     if (why := network_hosts.missing()) is not None:
         pytest.skip(f"{why}: nobody was cut off")
-    for module in (patroni, sentinel, arenas):
+    for module in (patroni, s3_servers, sentinel, arenas):
         monkeypatch.setattr(module, "HOST", MIDDLE)
     with network_hosts.hosts(2) as made:
         yield made
@@ -89,21 +95,42 @@ async def test_a_host_is_cut_off_for_a_minute(
             await migrate(postgres.url())
             await servers.let_operator_own(postgres.url())
             arena = Arena(tmp_path, postgres.url(servers.OPERATOR), valkey, dice, note)
-            await _play(arena, hosts, front.url)
+            with media(folder) as blobs:
+                arena.settings = arena.settings.replace(**blobs)
+                own = {name.upper(): value for name, value in blobs.items()}
+                await _play(arena, hosts, {"PUBLIC_URL": front.url, **own})
         finally:
             for stopped in (front, valkey, postgres):
                 stopped.stop()
 
 
-async def _play(arena: Arena, hosts: list[Host], public_url: str) -> None:
-    async with arena.opened(
-        0, without=SERVICES, SANDBOX_HOST=MIDDLE, SANDBOX_RENDER_SECONDS=1, PUBLIC_URL=public_url
-    ):
+@contextlib.contextmanager
+def media(folder: Path) -> Iterator[dict[str, str]]:
+    """Settings of a bucket of its own; none where there are no servers."""
+    if s3_servers.missing():
+        yield {}
+        return
+    server = S3Server("seaweedfs", folder)
+    try:
+        server.start()
+        server.make_bucket("media")
+        yield {"blobs_url": server.url("media"), "blobs_key": KEY, "blobs_read_key": READER}
+    finally:
+        server.kill()
+
+
+def own_folder(arena: Arena, host: Host, settings: dict[str, Any]) -> dict[str, Any]:
+    """With a bucket no host sees another's disk."""
+    return {"NEUROCARDS_DATA_DIR": arena.data / host.name} if "BLOBS_URL" in settings else {}
+
+
+async def _play(arena: Arena, hosts: list[Host], settings: dict[str, Any]) -> None:
+    async with arena.opened(0, without=SERVICES, SANDBOX_HOST=MIDDLE, SANDBOX_RENDER_SECONDS=1, **settings):
         for host in hosts:
             for service in (*SERVICES, "worker"):
                 arena.begin(
                     service, name=f"{service}-{host.name}", before=host.command,
-                    WEB_HOST=host.address, WEB_PORT=WEB_PORT,
+                    WEB_HOST=host.address, WEB_PORT=WEB_PORT, **own_folder(arena, host, settings),
                 )  # fmt: skip
         await arena.ready(*arena.running)
         first, second = hosts
