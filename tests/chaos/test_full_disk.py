@@ -3,12 +3,14 @@
 import asyncio
 import os
 import signal
+import time
 
 import pytest
 
 from services.rehearsal.chat_client import ChatError, open_http
 from services.rehearsal.log_watch import LogWatch
 from services.rehearsal.system import Stack
+from tests.chaos.test_sentinel import figure
 from tests.support.playing import CREDITS, DEADLINE_S, Play
 from tests.support.servers import short_folder
 from tests.support.small_disk import small_disk
@@ -35,10 +37,13 @@ async def test_orders_on_a_full_disk_are_made_when_there_is_room() -> None:
                 os.kill(stack.pid(name), signal.SIGKILL)
             await asyncio.sleep(FULL_S)  # the very thing that is played
             disk.free()
+            freed_s = time.monotonic()
             try:
                 orders[during] = await tapping
             except ChatError:
                 orders[during] = await during.order(confirm)
+            await during.results(orders[during], 1, DEADLINE_S + 60)
+            figure("after there was room, what was tapped before is a video after", freed_s)
             for seller, order in orders.items():
                 await play.settled(seller, order, doubles=True)
             await play.everything_holds()
