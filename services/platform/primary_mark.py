@@ -1,5 +1,7 @@
 """The primary that leads, as Redis remembers it; who still follows an older one is refused."""
 
+from typing import Any
+
 from redis.asyncio import Redis
 
 from ledger.log.primary import Primary
@@ -32,6 +34,15 @@ class PrimaryMark:
 async def refused_lately(redis: Redis) -> bool:
     """Whether a process was refused within ten minutes. Raises RedisError."""
     return bool(await redis.exists(PRIMARY_REFUSED))
+
+
+async def leads_elsewhere(redis: Redis, own: Primary | None) -> int | None:
+    """The later timeline of our cluster that was told; None: ours leads. Raises RedisError."""
+    told: Any = await redis.get(PRIMARY)
+    system, _, timeline = (told or b"").decode().partition(":")
+    if own is None or system != str(own.system) or int(timeline) <= own.timeline:
+        return None
+    return int(timeline)
 
 
 async def forget_primary(redis: Redis) -> None:

@@ -55,7 +55,8 @@ async def recover_here(
     settings: "Settings", notes: list[str], actor: str, reason: str, decide: Any
 ) -> tuple[str, ...]:
     """Plan, let `decide` see rows and whether nothing is to do, repair; returns what stays unexplained."""
-    from services.platform.primary_mark import forget_primary
+    from ledger.log.primary import primary_of
+    from services.platform.primary_mark import forget_primary, leads_elsewhere
     from services.recovery import checkpoint_files as files
     from services.recovery.apply import Repair, rows
     from services.recovery.plan import make_plan
@@ -67,12 +68,22 @@ async def recover_here(
     async with open_servers(settings, "recover") as servers:
         pool, scripts = servers.pool, servers.scripts
         plan = await make_plan(pool, scripts, notes=notes, keys=keys, reach_back=reach_back)
-        decide(rows(plan), plan.nothing_to_do)
+        later = await leads_elsewhere(scripts.redis, await primary_of(pool))
+        decide([*rows(plan), *([_primary_row(later)] if later else [])], plan.nothing_to_do and not later)
         if not plan.nothing_to_do:
             repair = Repair(
                 pool, scripts, database_url=settings.require_database_url(), folder=folder, keys=signers,
                 reach_back=reach_back, say=say,
             )  # fmt: skip
             await repair.run(plan, actor, reason)
-        await forget_primary(scripts.redis)  # the one that is here leads
+        if later:
+            await forget_primary(scripts.redis)
         return plan.unexplained
+
+
+def _primary_row(later: int) -> dict[str, str]:
+    return {
+        "part": "primary",
+        "found": f"timeline {later}, later than that of DATABASE_URL, was told to Redis",
+        "action": "forget it: the one of DATABASE_URL leads",
+    }

@@ -8,11 +8,13 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import NamedTuple
 
+import asyncpg
 import pytest
 
 from ledger import commands as c
 from ledger.errors import TwoPrimariesError
 from ledger.log.primary import Primary, primary_of
+from services.cli.commands.recover import recover_here
 from services.cli.doctor import State
 from services.cli.doctor.trials import try_database
 from services.local.postgres import EmbeddedPostgres
@@ -22,14 +24,14 @@ from services.migrations import migrate
 from services.platform import process_ledger
 from services.platform.database import connect, create_pool
 from services.platform.primary_fence import PrimaryFence
-from services.platform.primary_mark import PrimaryMark, forget_primary, refused_lately
+from services.platform.primary_mark import PrimaryMark, refused_lately
 from services.platform.process import Runtime, TaskFailedError, _exit_code
 from services.platform.process_ledger import open_ledger, start_ledger
 from services.platform.redis import command_client
 from services.platform.settings import Settings, load_settings
 from tests.support import servers
 from tests.support.services import services_in
-from tests.support.waiting import PATIENCE_S
+from tests.support.waiting import PATIENCE_S, eventually
 
 HOST = "127.0.0.1"
 REPLICATES = {"wal_level": "replica"}
@@ -65,6 +67,7 @@ def pair(tmp_path: Path, own_valkey: EmbeddedValkey) -> Iterator[Pair]:
         try:
             old.start()
             new.start()
+            asyncio.run(_promoted(f"postgresql://postgres@{HOST}:{ports[1]}/postgres"))
             urls = [f"postgresql://{servers.OPERATOR}@{HOST}:{port}/postgres" for port in ports]
             yield Pair(*(load_settings(database_url=url, redis_url=own_valkey.url()) for url in urls))
         finally:
@@ -74,6 +77,12 @@ def pair(tmp_path: Path, own_valkey: EmbeddedValkey) -> Iterator[Pair]:
 async def _migrate(url: str) -> None:
     await migrate(url)
     await servers.let_operator_own(url)
+
+
+async def _promoted(url: str) -> None:
+    connection = await asyncpg.connect(url)
+    await eventually(lambda: connection.fetchval("SELECT NOT pg_is_in_recovery()"))
+    await connection.close()
 
 
 async def appended(settings: Settings, account: str) -> None:
@@ -99,8 +108,21 @@ async def test_nothing_is_appended_to_an_old_primary_and_reading_goes_on(pair: P
         assert "an old one has come back" in web.log and "Traceback" not in web.log
     async with command_client(pair.old) as redis:
         assert await refused_lately(redis)
-        await forget_primary(redis)  # a person has said so: `neurocards recover`
-        assert not await refused_lately(redis)
+        told: list[bool] = []
+
+        def decide(rows: list[dict[str, str]], nothing_to_do: bool) -> None:
+            """As `--dry-run` the first time: nothing is forgotten."""
+            told.append(nothing_to_do)
+            assert rows[-1]["part"] == "primary"
+            if len(told) == 1:
+                raise SystemExit
+
+        with pytest.raises(SystemExit):
+            await recover_here(pair.old, [], "login:op", "r", decide)
+        with pytest.raises(TwoPrimariesError):
+            await appended(pair.old, "lost")
+        await recover_here(pair.old, [], "login:op", "r", decide)
+        assert told == [False, False] and not await refused_lately(redis)
     await appended(pair.old, "right after all")
 
 
