@@ -35,10 +35,10 @@ async def test_servers_that_ended_on_a_full_disk_run_again(disk: SmallDisk) -> N
         def told(event: str) -> list[str]:
             return [line["server"] for line in logs if line["event"] == event]
 
+        keeping = asyncio.create_task(databases.keep_running(again.set))
         try:
             await databases.start()
             await databases.migrate()
-            keeping = asyncio.create_task(databases.keep_running(again.set))
             disk.fill()
             os.kill(databases.pids()["postgres"], signal.SIGKILL)
             await eventually(lambda: told("server_not_started") or keeping.done())
