@@ -69,19 +69,30 @@ async def connect_in_turn(
     Each has its share of `timeout`, in seconds: asyncpg would spend all of it on one that is frozen.
     A session that only reads is never "read-write": for it that word of the URL means the primary.
     """
-    parts = urlsplit(dsn or "")
     reads = options.get("server_settings", {}).get("default_transaction_read_only") == "on"
-    if reads and ("target_session_attrs", "read-write") in parse_qsl(parts.query):
+    if reads and ("target_session_attrs", "read-write") in parse_qsl(urlsplit(dsn or "").query):
         options = {"target_session_attrs": SessionAttribute.primary} | options
-    login, at, hosts = parts.netloc.rpartition("@")
-    *others, last = hosts.split(",")
+    *others, last = each_host(dsn) if dsn else [dsn]
     share_s = timeout / (len(others) + 1)
-    for host in others:
+    for url in others:
         with contextlib.suppress(*_NEXT_HOST):
-            url = urlunsplit(parts._replace(netloc=f"{login}{at}{host}"))
             return await asyncpg.connect(url, timeout=share_s, **options)
-    only = urlunsplit(parts._replace(netloc=f"{login}{at}{last}")) if others else dsn
-    return await asyncpg.connect(only, timeout=share_s, **options)
+    return await asyncpg.connect(last, timeout=share_s, **options)
+
+
+def each_host(url: str) -> list[str]:
+    """The URL once for each of its hosts."""
+    parts = urlsplit(url)
+    login, at, hosts = parts.netloc.rpartition("@")
+    each = hosts.split(",")
+    return (
+        [urlunsplit(parts._replace(netloc=f"{login}{at}{host}")) for host in each] if len(each) > 1 else [url]
+    )
+
+
+async def lift_transaction_timeout(connection: Connection) -> None:
+    """Let the transaction that is open last: it reads or changes much on purpose."""
+    await connection.execute("SET LOCAL transaction_timeout = 0")
 
 
 async def require_session(connection: Connection) -> None:

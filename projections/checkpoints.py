@@ -37,7 +37,7 @@ from ledger.checkpoints.store import (
 from ledger.errors import IntegrityError, LedgerError
 from ledger.log.ledger import Ledger
 from ledger.log.reader import LogReader
-from ledger.postgres import Connection, Pool
+from ledger.postgres import Connection, Pool, lift_transaction_timeout
 from ledger.sql import load_queries
 from ledger.system.commands import StateLog
 from projections.engine.errors import NotInLogError
@@ -76,6 +76,7 @@ async def make_checkpoint(
     """
     pool = ledger.read.pool
     async with pool.acquire() as connection, connection.transaction():
+        await lift_transaction_timeout(connection)
         if not await connection.fetchval(query("lock_signing"), _LOCK):
             raise CheckpointUnderWayError("another process is making a checkpoint; ask again in a moment")
         until = await stated_until(connection)
@@ -96,7 +97,7 @@ async def make_checkpoint(
         else:
             before = await _predecessor(connection, origin, last, known)
             async with pool.acquire() as other, other.transaction(**_SNAPSHOT):
-                await other.execute(query("take_time"))
+                await lift_transaction_timeout(other)
                 states, books = await _states(other)
             statement = LogStated(str(keys[0].named(origin).public), program, states, books, before)
             after = told[-1].position if told else 0

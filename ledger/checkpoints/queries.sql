@@ -46,12 +46,7 @@ FROM events WHERE position > $1 AND position <= $2
 
 -- name: lock_signing
 -- Whether this transaction may sign: one at a time, and it waits while the log is stated. $1 the lock's number
-SELECT set_config('idle_in_transaction_session_timeout', '10min', true) <> ''
-       AND set_config('transaction_timeout', '0', true) <> '' AND pg_try_advisory_xact_lock($1)
-
--- name: take_time
--- Let this transaction last, as it reads all of a read model
-SELECT set_config('transaction_timeout', '0', true)
+SELECT set_config('idle_in_transaction_session_timeout', '10min', true) <> '' AND pg_try_advisory_xact_lock($1)
 
 -- name: log_statements
 -- What the log says of itself. $1 its stream

@@ -15,7 +15,7 @@ from events.envelope import GENESIS, Cursor
 from ledger.errors import LedgerError, LedgerUnavailableError
 from ledger.log.batch import Decided, Pending, Receipt, UsedKey
 from ledger.log.clock import LogClock
-from ledger.log.primary import Fence, primary_of
+from ledger.log.primary import Fence, require_leading
 from ledger.log.snapshots import SEPARATOR, StreamEvent
 from ledger.postgres import READ_WRITE, connect_in_turn
 from ledger.sql import load_queries
@@ -123,8 +123,7 @@ class AppendConnection:
                     "log in as one of the logins of docs/security.md, e.g. neurocards_operator"
                 )
             clock.same_machine = session["same_machine"]
-            if (primary := await primary_of(connection)) is not None:
-                await fence(primary)
+            await require_leading(connection, fence)
         except BaseException:
             connection.terminate()
             raise

@@ -12,7 +12,7 @@ from ledger.log.append_connection import AppendConnection
 from ledger.log.appender import Appender
 from ledger.log.batch import Receipt
 from ledger.log.clock import LogClock
-from ledger.log.primary import Fence, no_fence
+from ledger.log.primary import Fence, no_fence, require_leading
 from ledger.log.reader import LogReader
 from ledger.postgres import DATABASE_ERRORS, Pool
 from ledger.sql import load_queries
@@ -101,6 +101,10 @@ class Ledger:
         if clocks.believed_us is not None:
             clock.set(clocks.believed_us)
         return clocks
+
+    async def check_primary(self) -> None:
+        """Raises TwoPrimariesError when a later primary leads by now, and what asyncpg raises."""
+        await require_leading(self.read.pool, self._fence)
 
     def _notify(self) -> None:
         """Hint to who LISTENs: never in the append's transaction, at most each five milliseconds."""

@@ -26,6 +26,12 @@ async def no_fence(_: Primary) -> None:
     """Let any primary pass."""
 
 
+async def require_leading(reader: Reader, fence: Fence) -> None:
+    """Ask `fence` about the primary that is read from; nothing of a replica. Raises what both raise."""
+    if (primary := await primary_of(reader)) is not None:
+        await fence(primary)
+
+
 async def primary_of(reader: Reader) -> Primary | None:
     """None: a replica. Raises what asyncpg raises."""
     row = await reader.fetchrow(query("primary"))

@@ -6,7 +6,7 @@ missing. The log has a video's SHA-256 and size, of a photo neither.
 
 from typing import Any
 
-from ledger.postgres import Pool
+from ledger.postgres import Pool, lift_transaction_timeout
 from ledger.sql import load_queries
 from projections.verify.findings import Findings, Problem
 from services.platform.blobs import BlobStore
@@ -20,8 +20,10 @@ async def check_files(pool: Pool, blobs: BlobStore, *, read: bool) -> list[Probl
     """Problems, up to PROBLEMS_MAX. Looks at sizes; with `read` at every byte of every video."""
     findings = Findings()
     async with pool.acquire() as connection, connection.transaction(readonly=True):
-        for limit in ("transaction_timeout", "idle_in_transaction_session_timeout"):  # a bucket takes minutes
-            await connection.execute(f"SET LOCAL {limit} = 0")
+        await lift_transaction_timeout(connection)
+        await connection.execute(
+            "SET LOCAL idle_in_transaction_session_timeout = 0"
+        )  # a bucket takes minutes
         cursor = await connection.cursor(query("files_logged"))
         while rows := await cursor.fetch(_PAGE):
             sizes = await blobs.sizes([row["blob"] for row in rows])

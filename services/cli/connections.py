@@ -157,9 +157,7 @@ def open_ledger(settings: Settings) -> AbstractAsyncContextManager[tuple[Ledger,
     from services.platform import process_ledger
     from services.platform.primary_mark import PrimaryMark
 
-    return process_ledger.open_ledger(
-        settings, "operator", max_size=2, published=PrimaryMark(settings, "operator").published
-    )
+    return process_ledger.open_ledger(settings, "operator", max_size=2, mark=PrimaryMark)
 
 
 async def decided(settings: Settings, command: Command) -> NewEvents:

@@ -36,9 +36,6 @@ class MovingBlobs(BlobStore):
     async def put(self, key: str, chunks: AsyncIterator[bytes], *, size_bytes_max: int) -> StoredBlob:
         return await self.current.put(key, chunks, size_bytes_max=size_bytes_max)
 
-    async def get(self, key: str) -> bytes:
-        return b"".join([chunk async for chunk in self.stream(key)])
-
     async def stream(self, key: str, *, start: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
         done = 0
         for store in self._in_turn:

@@ -76,9 +76,9 @@ class BlobStore(ABC):
         """Store a stream, whole or not at all; durable on return. Raises BlobTooLargeError and
         BlobConflictError."""
 
-    @abstractmethod
     async def get(self, key: str) -> bytes:
         """All bytes. Raises BlobMissingError."""
+        return b"".join([chunk async for chunk in self.stream(key)])
 
     @abstractmethod
     def stream(self, key: str, *, start: int = 0, length: int | None = None) -> AsyncIterator[bytes]:

@@ -7,14 +7,14 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
 from typing import Protocol
-from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 from asyncpg.connect_utils import SessionAttribute
 
 from ledger.errors import TwoPrimariesError
 from ledger.log.primary import Primary, primary_of
-from ledger.postgres import DATABASE_ERRORS
+from ledger.postgres import DATABASE_ERRORS, each_host
+from services.platform.settings import Settings
 
 HOST_S = 2.0
 """How long each other host of the URL may take to answer."""
@@ -29,9 +29,14 @@ class Mark(Protocol):
         """Publish ours; the highest timeline that was told, None: it cannot be said."""
 
 
+MakeMark = Callable[[Settings, str], Mark]
+"""Of a process by its name."""
+
+
 class PrimaryFence:
     def __init__(self, database_url: str, published: Published | None = None) -> None:
-        self._hosts = _one_by_one(database_url)
+        hosts = each_host(database_url)
+        self._hosts = hosts if len(hosts) > 1 else []
         self._published = published
 
     async def __call__(self, own: Primary) -> None:
@@ -42,14 +47,6 @@ class PrimaryFence:
         newest = max(own.timeline, told or 0, *known)
         if newest > own.timeline:
             raise TwoPrimariesError(own.timeline, newest)
-
-
-def _one_by_one(database_url: str) -> list[str]:
-    """The URL once for each of its hosts; none where there is one only."""
-    parts = urlsplit(database_url)
-    login, at, hosts = parts.netloc.rpartition("@")
-    each = hosts.split(",")
-    return [urlunsplit(parts._replace(netloc=f"{login}{at}{host}")) for host in each] if len(each) > 1 else []
 
 
 async def _primary_at(url: str) -> Primary | None:

@@ -20,13 +20,14 @@ class PrimaryMark:
         self._settings = settings
         self._who = who
         self._breaker = RedisBreaker("primary", answer_s=_ANSWER_S)
+        self._script = load_script(__package__ or "", "publish_primary")
 
     async def published(self, own: Primary) -> int | None:
         """Publish ours; the timeline that leads. None: Redis does not answer, or there is none."""
         if self._settings.redis_url is None:
             return None
         async with blocking_client(self._settings, block_s=0) as redis:
-            script = redis.register_script(load_script(__package__ or "", "publish_primary"))
+            script = redis.register_script(self._script)
             keys, arguments = (PRIMARY, PRIMARY_REFUSED), (own.system, own.timeline, self._who)
             return await self._breaker.ask(lambda: script(keys, arguments))
 

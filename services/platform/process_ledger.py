@@ -11,13 +11,12 @@ import structlog
 from ledger.errors import ClockDoubtError, TwoPrimariesError
 from ledger.log.clock import wall_us
 from ledger.log.ledger import Ledger
-from ledger.log.primary import primary_of
 from ledger.postgres import Pool
 from services.platform.database import create_pool
 from services.platform.errors import StartError
 from services.platform.metrics import CLOCK_AHEAD, CLOCK_DOUBT, LOG_AHEAD
 from services.platform.periodic import repeat
-from services.platform.primary_fence import Mark, PrimaryFence, Published
+from services.platform.primary_fence import MakeMark, PrimaryFence
 from services.platform.process import Runtime
 from services.platform.settings import Settings
 from services.platform.system_start import record_start
@@ -33,11 +32,14 @@ COMPARE_S: Final = 15.0
 
 @asynccontextmanager
 async def open_ledger(
-    settings: Settings, name: str, *, max_size: int = 8, published: Published | None = None
+    settings: Settings, name: str, *, max_size: int = 8, mark: MakeMark | None = None
 ) -> AsyncIterator[tuple[Ledger, Pool]]:
-    """A ledger to write to and a pool to read from. Raises StartError with what to do."""
+    """A ledger to write to and a pool to read from. Raises StartError with what to do.
+
+    `mark`: where processes tell each other which primary they follow.
+    """
     url = settings.require_database_url()
-    fence = PrimaryFence(url, published)
+    fence = PrimaryFence(url, mark(settings, name).published if mark else None)
     async with (
         await create_pool(settings, name, max_size=max_size) as pool,
         Ledger(url, pool, witness=WITNESS.now_us, fence=fence) as ledger,
@@ -53,13 +55,12 @@ async def start_ledger(
     *,
     max_size: int = 8,
     ask: Callable[[Settings], Awaitable[None]] | None = None,
-    mark: Callable[[Settings, str], Mark] | None = None,
+    mark: MakeMark | None = None,
 ) -> AsyncIterator[tuple[Ledger, Pool]]:
     """`open_ledger` for a process that tells the log first that it starts.
 
     Waits while no clock is believed, and ends with TwoPrimariesError once a later primary is known. `ask`
-    makes an outside company tell the time when nobody has lately; None: this process has no network. `mark`:
-    where processes tell each other which primary they follow.
+    makes an outside company tell the time when nobody has lately; None: this process has no network.
     """
 
     async def compare() -> int:
@@ -67,20 +68,16 @@ async def start_ledger(
         return 0
 
     async def look() -> int:
-        if (primary := await primary_of(pool)) is not None:
-            try:
-                await fence(primary)
-            except TwoPrimariesError as error:  # no outage: waiting does not help
-                raise StartError(str(error)) from error
+        try:
+            await ledger.check_primary()
+        except TwoPrimariesError as error:  # no outage: waiting does not help
+            raise StartError(str(error)) from error
         return 0
 
-    published = mark(settings, runtime.service).published if mark else None
-    opened = open_ledger(settings, runtime.service, max_size=max_size, published=published)
-    async with opened as (ledger, pool):
+    async with open_ledger(settings, runtime.service, max_size=max_size, mark=mark) as (ledger, pool):
         runtime.health.check("postgres", lambda: pool.fetchval("SELECT 1"))
         await compare()
         runtime.spawn(repeat(compare, runtime.stop, "clocks", idle_s=COMPARE_S), "clocks")
-        fence = PrimaryFence(settings.require_database_url(), published)
         runtime.spawn(repeat(look, runtime.stop, "primary", idle_s=LOOK_S), "primary")
         while not runtime.stop.is_set():
             try:

@@ -125,9 +125,6 @@ class S3Blobs(BlobStore):
                 with suppress(BlobStoreAwayError):  # retention deletes it
                     await self._do(key, obstore.delete, self._store, partial)
 
-    async def get(self, key: str) -> bytes:
-        return b"".join([chunk async for chunk in self.stream(key)])
-
     async def stream(self, key: str, *, start: int = 0, length: int | None = None) -> AsyncIterator[bytes]:
         end = None if length is None else start + length
         while end is None or start < end:
@@ -223,11 +220,7 @@ class S3Blobs(BlobStore):
 
 def _said(error: BaseError) -> str:
     """The server's code or the connection's trouble; answers quote keys and what was signed."""
-    for form in (
-        r"<Code>(\w{1,60})</Code>",
-        r"status code: (\d+ [A-Za-z ]{1,40})",
-        r"HTTP error: ([^\n]{1,100})",
-    ):
+    for form in _SAID:
         if found := re.search(form, str(error)):
             return found[1].strip()
     return type(error).__name__

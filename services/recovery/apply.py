@@ -19,7 +19,7 @@ from ledger.checkpoints.signed_note import PrivateKey
 from ledger.checkpoints.store import hash_at, statements_in, store, stored
 from ledger.errors import LedgerError
 from ledger.log.reader import LogReader
-from ledger.postgres import Pool, require_session
+from ledger.postgres import Pool, lift_transaction_timeout, require_session
 from ledger.sql import load_queries
 from projections.engine import cursors
 from projections.rebuild.run import RebuildOptions, rebuild
@@ -137,7 +137,7 @@ class Repair:
     async def _notifier(self) -> None:
         """Back to where it missed nothing; what it has sent stays known, so nothing is sent again."""
         async with self._pool.acquire() as connection, connection.transaction():
-            await connection.execute("SET LOCAL transaction_timeout = 0")
+            await lift_transaction_timeout(connection)
             await connection.execute("SELECT FROM cursors WHERE name = $1 FOR UPDATE", NOTIFIER)
             for name in ("deliveries_forget", "deliveries_keep", "lines_forget", "statuses_abandon"):
                 await connection.execute(query(name))

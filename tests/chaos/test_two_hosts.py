@@ -27,7 +27,7 @@ from tests.support.arena import arena as arenas
 from tests.support.arena.arena import SERVICES, Arena
 from tests.support.network_hosts import MIDDLE, Host
 from tests.support.patroni import PatroniCluster
-from tests.support.s3_servers import KEY, READER, S3Server
+from tests.support.s3_servers import KEY, READER
 from tests.support.sentinel import WatchedValkey
 from tests.support.waiting import eventually
 
@@ -110,13 +110,8 @@ def media(folder: Path) -> Iterator[dict[str, str]]:
     if s3_servers.missing():
         yield {}
         return
-    server = S3Server("seaweedfs", folder)
-    try:
-        server.start()
-        server.make_bucket("media")
+    with s3_servers.running(folder) as server:
         yield {"blobs_url": server.url("media"), "blobs_key": KEY, "blobs_read_key": READER}
-    finally:
-        server.kill()
 
 
 def own_folder(arena: Arena, host: Host, settings: dict[str, Any]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from services.rehearsal.chat_client import open_http
 from services.rehearsal.log_watch import LogWatch
 from services.rehearsal.system import Stack
 from tests.support.playing import CREDITS, DEADLINE_S, PLANTED, Play
-from tests.support.s3_servers import KEY, READER, S3Server, missing
+from tests.support.s3_servers import KEY, READER, S3Server, missing, running
 from tests.support.servers import short_folder
 from tests.support.waiting import eventually
 
@@ -28,12 +28,8 @@ pytestmark = [
 
 @pytest.fixture
 def server() -> Iterator[S3Server]:
-    with short_folder() as folder:
-        server = S3Server("seaweedfs", folder)
-        server.start()
-        server.make_bucket("media")
+    with short_folder() as folder, running(folder) as server:
         yield server
-        server.kill()
 
 
 @pytest.fixture

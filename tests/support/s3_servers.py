@@ -4,6 +4,8 @@ import json
 import signal
 import socket
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -78,6 +80,20 @@ class S3Server:
                 return self.ask("GET", "/").status_code == 200
         except (OSError, httpx.HTTPError):
             return False
+
+
+@contextmanager
+def running(
+    folder: Path, *, kind: str = "seaweedfs", bucket: str = "media", locks: bool = False
+) -> Iterator[S3Server]:
+    """A server with a bucket; ends with the test."""
+    server = S3Server(kind, folder)
+    try:
+        server.start()
+        server.make_bucket(bucket, locks=locks)
+        yield server
+    finally:
+        server.kill()
 
 
 def _weed(folder: Path, port: int) -> list[str]:

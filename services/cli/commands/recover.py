@@ -12,6 +12,7 @@ from services.cli.output import Output, OutputFormat, emit, say
 
 if TYPE_CHECKING:
     from services.platform.settings import Settings
+    from services.recovery.plan import Step
 
 
 def register(app: typer.Typer) -> None:
@@ -55,6 +56,8 @@ async def recover_here(
     settings: "Settings", notes: list[str], actor: str, reason: str, decide: Any
 ) -> tuple[str, ...]:
     """Plan, let `decide` see rows and whether nothing is to do, repair; returns what stays unexplained."""
+    from msgspec.structs import replace
+
     from ledger.log.primary import primary_of
     from services.platform.primary_mark import forget_primary, leads_elsewhere
     from services.recovery import checkpoint_files as files
@@ -69,7 +72,8 @@ async def recover_here(
         pool, scripts = servers.pool, servers.scripts
         plan = await make_plan(pool, scripts, notes=notes, keys=keys, reach_back=reach_back)
         later = await leads_elsewhere(scripts.redis, await primary_of(pool))
-        decide([*rows(plan), *([_primary_row(later)] if later else [])], plan.nothing_to_do and not later)
+        shown = replace(plan, steps=(*plan.steps, _primary_step(later))) if later else plan
+        decide(rows(shown), shown.nothing_to_do)
         if not plan.nothing_to_do:
             repair = Repair(
                 pool, scripts, database_url=settings.require_database_url(), folder=folder, keys=signers,
@@ -81,9 +85,8 @@ async def recover_here(
         return plan.unexplained
 
 
-def _primary_row(later: int) -> dict[str, str]:
-    return {
-        "part": "primary",
-        "found": f"timeline {later}, later than that of DATABASE_URL, was told to Redis",
-        "action": "forget it: the one of DATABASE_URL leads",
-    }
+def _primary_step(later: int) -> "Step":
+    from services.recovery.plan import Step
+
+    found = f"timeline {later}, later than that of DATABASE_URL, was told to Redis"
+    return Step("primary", found, "forget it: the one of DATABASE_URL leads")

@@ -7,10 +7,10 @@ from ledger import commands as c
 from ledger.log.appender import OVERLAP_ROWS_MIN, Appender
 from ledger.log.clock import LogClock
 from tests.integration.ledger.conftest import hold_lock
+from tests.support.locks import WAITING_TO_APPEND
 from tests.support.waiting import eventually
 
 CALLERS = 5 * OVERLAP_ROWS_MIN
-WAITING = "SELECT count(*) FROM pg_locks WHERE relation = 'ledger.append_lock'::regclass AND NOT granted"
 
 
 async def sizes(owner) -> list[int]:
@@ -59,4 +59,4 @@ async def test_while_others_write_too_a_batch_takes_all_that_wait(database_url, 
 
 
 async def _waiting(owner, backends: int) -> bool:
-    return bool(await owner.fetchval(WAITING) == backends)
+    return bool(await owner.fetchval(WAITING_TO_APPEND) == backends)

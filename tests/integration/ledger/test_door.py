@@ -9,6 +9,7 @@ import pytest
 
 from tests.integration.ledger.conftest import hold_lock, rich
 from tests.support.hand_made import BEGIN, Made, append
+from tests.support.locks import WAITING_TO_APPEND
 from tests.support.waiting import eventually
 
 if TYPE_CHECKING:
@@ -62,8 +63,7 @@ async def test_what_is_committed_while_it_waits_for_the_lock_is_seen(owner, logi
     other = await login("operator")
     held = await hold_lock(owner)
     waiting = asyncio.create_task(append(other, [("account-y", "AccountOpened", {})], reads={"account-z": 1}))
-    blocked = "SELECT count(*) FROM pg_locks WHERE relation = 'ledger.append_lock'::regclass AND NOT granted"
-    await eventually(lambda: owner.fetchval(blocked))
+    await eventually(lambda: owner.fetchval(WAITING_TO_APPEND))
     assert (await append(owner, [("account-z", "TermsAccepted", {"terms": "1"})]))["outcome"] == "ok"
     await held.commit()
     answer = await waiting

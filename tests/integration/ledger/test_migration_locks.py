@@ -8,10 +8,11 @@ import pytest
 from ledger import migrations
 from ledger.errors import MigrationError
 from tests.integration.ledger.conftest import rich
+from tests.support.locks import WAITING
 from tests.support.waiting import eventually
 
 ADDED = "ALTER TABLE events ADD COLUMN more int"
-WAITS = "SELECT count(*) > 0 FROM pg_locks WHERE NOT granted AND relation = 'events'::regclass"
+WAITS = f"{WAITING} AND relation = 'events'::regclass"
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from ledger.checkpoints.store import hash_at, newest_checkpoint, store, stored
 from ledger.log.ledger import Ledger
 from tests.integration.ledger.conftest import order, rich
 from tests.support.each import each
+from tests.support.locks import WAITING
 from tests.support.notes import unkept
 from tests.support.waiting import eventually
 
@@ -138,4 +139,4 @@ async def test_two_notes_at_once_do_not_take_one_number(pool, owner, head):
 
 
 async def is_waiting(pool) -> bool:
-    return bool(await pool.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"))
+    return bool(await pool.fetchval(WAITING))

@@ -14,12 +14,12 @@ from ledger.log.batch_writer import DECISION_AGE_US_MAX
 from ledger.log.ledger import Ledger
 from tests.integration.ledger.conftest import Proxy, hold_lock, order, rich
 from tests.support.hand_made import BEGIN
+from tests.support.locks import WAITING_TO_APPEND
 from tests.support.turns import turns_of
 from tests.support.waiting import eventually
 
 LIFE_S = 1.0
 CALL = b"CreditsCharged"
-WAITING = "SELECT count(*) FROM pg_locks WHERE relation = 'ledger.append_lock'::regclass AND NOT granted"
 
 
 class Late(Proxy):
@@ -124,7 +124,7 @@ async def test_an_attempt_that_waits_for_the_lock_without_its_client_passes_once
     await rich(ledger, "a", 5)
     held = await hold_lock(owner)
     asked = asyncio.create_task(ledger.execute(order("a", "o", price=5), key="order:o"))
-    await eventually(lambda: owner.fetchval(WAITING))
+    await eventually(lambda: owner.fetchval(WAITING_TO_APPEND))
     for connection in ledger._appender._writer._connections:
         connection.terminate()
     await eventually(lambda: two_wait(owner))
@@ -136,7 +136,7 @@ async def test_an_attempt_that_waits_for_the_lock_without_its_client_passes_once
 
 
 async def two_wait(owner) -> bool:
-    return bool(await owner.fetchval(WAITING) >= 2)
+    return bool(await owner.fetchval(WAITING_TO_APPEND) >= 2)
 
 
 @pytest.mark.parametrize("at_once", [1, 5])

@@ -12,6 +12,7 @@ from projections.engine.errors import (
 )
 from projections.rebuild.run import RebuildOptions, RebuildResult, rebuild
 from tests.integration.projections.conftest import tables, versions
+from tests.support.locks import WAITING
 from tests.support.state_roots import state_root
 from tests.support.traffic import Traffic
 from tests.support.waiting import PATIENCE_S, eventually
@@ -50,9 +51,7 @@ async def test_the_swap_waits_for_a_long_reader_without_making_others_wait(
     before = await owner.fetch("SELECT * FROM balances ORDER BY account")
 
     rebuilding = asyncio.create_task(rebuild(database_url, "balances", RebuildOptions(swap_timeout_s=300)))
-    waits = """SELECT count(*) FROM pg_locks JOIN pg_database d ON d.oid = database
-               WHERE NOT granted AND mode = 'AccessExclusiveLock' AND relation = 'balances'::regclass
-               AND datname = current_database()"""
+    waits = f"{WAITING} AND mode = 'AccessExclusiveLock' AND relation = 'balances'::regclass"
     await eventually(lambda: pool.fetchval(waits), what="the swap waits for the view")
     async with asyncio.timeout(PATIENCE_S):  # for ever, where the swap waits in front of them
         for _ in range(30):

@@ -17,6 +17,7 @@ from services.bot.inbox.lease import HELD, Lease, lease_clock_s
 from services.bot.order_history import History
 from tests.integration.services.bot.inboxes import Away, FilledInbox, Recorder, running, update
 from tests.integration.services.monitor.test_append_lock import as_login
+from tests.support.locks import WAITING
 from tests.support.waiting import eventually
 
 CHATS, OF_EACH = 40, 5
@@ -249,12 +250,7 @@ async def test_welcomes_are_counted_by_one_process_at_a_time(pool: Any) -> None:
 
     async with one.welcomes_turn():
         waiting = asyncio.create_task(count())
-        await eventually(
-            lambda: pool.fetchval(
-                "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
-                " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
-            )
-        )
+        await eventually(lambda: pool.fetchval(f"{WAITING} AND locktype = 'advisory'"))
         order.append("one")
     await waiting
     assert order == ["one", "other"]

@@ -16,18 +16,15 @@ from services.cli.main import app
 from services.platform.blob_stores import open_blobs
 from services.platform.settings import load_settings
 from tests.support.cli_runner import CliRunner
-from tests.support.s3_servers import KEY, S3Server, missing
+from tests.support.s3_servers import KEY, S3Server, missing, running
 from tests.support.services import clean_environment
 from tests.support.waiting import eventually
 
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[S3Server]:
-    server = S3Server("seaweedfs", tmp_path)
-    server.start()
-    server.make_bucket("media")
-    yield server
-    server.kill()
+    with running(tmp_path) as server:
+        yield server
 
 
 def test_without_a_former_store_there_is_nothing_to_do() -> None:

@@ -17,7 +17,7 @@ from services.platform.blobs import FolderBlobs
 from services.platform.redis import command_client, require_redis
 from services.platform.redis_keys import PREFIX
 from services.platform.settings import load_settings
-from tests.support.s3_servers import KEY, READER, S3Server, missing
+from tests.support.s3_servers import KEY, READER, missing, running
 from tests.support.services import ServiceProcess
 from tests.support.waiting import eventually_now
 
@@ -113,10 +113,7 @@ async def test_a_full_or_closed_folder_is_told(tmp_path: Path) -> None:
 @pytest.mark.s3
 @pytest.mark.skipif(bool(missing()), reason=missing() or "")
 async def test_a_bucket_is_used_with_both_keys(tmp_path: Path) -> None:
-    server = S3Server("seaweedfs", tmp_path)
-    server.start()
-    try:
-        server.make_bucket("media")
+    with running(tmp_path) as server:
 
         async def look(key: str, reader: str) -> list[tuple[str, str]]:
             url = server.url("media", "cards")
@@ -130,8 +127,6 @@ async def test_a_bucket_is_used_with_both_keys(tmp_path: Path) -> None:
         assert (await look(KEY, "READER:wrong"))[1][0] == "fail"
         ((state, found),) = await look(READER, READER)
         assert state == "fail" and "s3://media/cards refuses (AccessDenied)" in found
-    finally:
-        server.kill()
 
 
 async def test_a_store_that_overwrites_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -28,7 +28,7 @@ from services.platform.blobs import one_chunk
 from services.platform.settings import Settings, load_settings
 from tests.support.cli_runner import CliRunner, Result
 from tests.support.compose import load
-from tests.support.s3_servers import KEY, S3Server, missing
+from tests.support.s3_servers import KEY, missing, running
 from tests.support.servers import OPERATOR, fresh_cluster, short_folder
 from tests.support.traffic import Traffic
 from tests.support.waiting import eventually
@@ -238,10 +238,7 @@ async def test_an_archive_that_is_away_is_told_and_loses_nothing(place: Place) -
 @pytest.mark.skipif(bool(missing()), reason=missing() or "")
 async def test_photos_and_videos_of_a_bucket_come_along_and_back(place: Place, tmp_path: Path) -> None:
     """With a bucket that was emptied by mistake; while it is away no backup is taken as if it were whole."""
-    server = S3Server("seaweedfs", tmp_path)
-    server.start()
-    try:
-        server.make_bucket("media")
+    with running(tmp_path) as server:
         known = {"BLOBS_URL": server.url("media", "cards"), "BLOBS_KEY": KEY}
         bucket = open_blobs(load_settings(blobs_url=known["BLOBS_URL"], blobs_key=KEY))
         files = {f"videos/j-{number}.mp4": f"video {number}".encode() for number in range(20)}
@@ -272,5 +269,3 @@ async def test_photos_and_videos_of_a_bucket_come_along_and_back(place: Place, t
         bare = await place.command("take", "--no-blobs", "-o", "json", **known)
         assert bare.exit_code == 0 and json.loads(bare.stdout)[0]["files"] == 0
         assert len(place.repository.backups()) == 3
-    finally:
-        server.kill()

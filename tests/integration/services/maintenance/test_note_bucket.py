@@ -13,7 +13,7 @@ from services.adapters.telegram.client import create_bot
 from services.maintenance.note_delivery import NoteDelivery
 from services.platform.settings import load_settings
 from tests.support.notes import make_note
-from tests.support.s3_servers import KEY, READER, S3Server, missing
+from tests.support.s3_servers import KEY, READER, S3Server, missing, running
 from tests.support.traffic import Traffic
 
 if TYPE_CHECKING:
@@ -24,11 +24,8 @@ pytestmark = [pytest.mark.s3, pytest.mark.skipif(bool(missing()), reason=missing
 
 @pytest.fixture(params=["seaweedfs", "moto"])
 async def server(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[S3Server]:
-    server = S3Server(request.param, tmp_path)
-    server.start()
-    server.make_bucket("notes", locks=True)
-    yield server
-    server.kill()
+    with running(tmp_path, kind=request.param, bucket="notes", locks=True) as server:
+        yield server
 
 
 async def deliver(pool: "Pool", url: str, key: str = KEY) -> tuple[int, str]:

@@ -21,6 +21,7 @@ from services.accounts.personal_data import Brief, PersonalData
 from services.maintenance.retention import Retention
 from services.platform.blobs import FolderBlobs, StoredBlob, one_chunk
 from services.platform.settings import load_settings
+from tests.support.locks import WAITING
 from tests.support.order_fixture import OrderFixture, Seller
 from tests.support.services import ROOT
 from tests.support.stored_draft import store_draft
@@ -143,8 +144,7 @@ async def test_what_is_being_read_is_not_swept_nor_the_other_way_round(shelf: Sh
         await transaction.start()
         assert await connection.fetchval(query("drafts_drop"), DAY_S, 9) == 1
         reading = asyncio.create_task(shelf.drafts.find("d1"))
-        blocked = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
-        await eventually(lambda: owner.fetchval(blocked), 4)
+        await eventually(lambda: owner.fetchval(WAITING), 4)
         await transaction.commit()
         assert await reading is None
 

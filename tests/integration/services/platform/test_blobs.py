@@ -24,7 +24,7 @@ from services.platform.blobs import (
     one_chunk,
 )
 from services.platform.settings import load_settings
-from tests.support.s3_servers import KEY, READER, S3Server, missing
+from tests.support.s3_servers import KEY, READER, S3Server, missing, running
 from tests.support.services import clean_environment
 from tests.support.waiting import eventually
 
@@ -230,11 +230,8 @@ async def test_a_killed_writer_leaves_nothing_to_be_seen_and_retention_clears_up
 
 @pytest.fixture
 def seaweed(tmp_path: Path) -> Iterator[S3Server]:
-    server = S3Server("seaweedfs", tmp_path)
-    server.start()
-    server.make_bucket("media")
-    yield server
-    server.kill()
+    with running(tmp_path) as server:
+        yield server
 
 
 def at(server: S3Server, key: str = KEY, bucket: str = "media") -> BlobStore:

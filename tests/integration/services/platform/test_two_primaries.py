@@ -86,8 +86,7 @@ async def _promoted(url: str) -> None:
 
 
 async def appended(settings: Settings, account: str) -> None:
-    mark = PrimaryMark(settings, "operator")
-    async with open_ledger(settings, "operator", published=mark.published) as (ledger, _):
+    async with open_ledger(settings, "operator", mark=PrimaryMark) as (ledger, _):
         await ledger.execute(c.OpenAccount(account, "0" * 64), key=f"open:{account}")
 
 
