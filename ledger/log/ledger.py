@@ -103,7 +103,7 @@ class Ledger:
         return clocks
 
     async def check_primary(self) -> None:
-        """Raises TwoPrimariesError when a later primary leads by now, and what asyncpg raises."""
+        """Raise TwoPrimariesError when a later primary leads; and what asyncpg raises."""
         await require_leading(self.read.pool, self._fence)
 
     def _notify(self) -> None:
