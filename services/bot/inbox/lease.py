@@ -11,7 +11,6 @@ import time
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from typing import Any, Final
-from uuid import uuid4
 
 import structlog
 from aiogram import Bot
@@ -121,7 +120,7 @@ class ChatClaims:
         """Work, and begin anew when the lease has lapsed; until `stop`."""
         lease_s = self._inbox.lease_s
         while not self._stop.is_set():
-            self._inbox.owner = uuid4()
+            self._inbox.begin()
             lease = Lease(lease_s, lease_clock_s())
             try:
                 await hold(lease, self._stop, work, self._inbox.renew, min(PING_S, lease_s / 3))

@@ -55,8 +55,9 @@ WHERE chat_id = $2 AND urgent = $3 AND owner = $4
 UPDATE chat_claims SET owner = NULL, until = clock_timestamp(), last_tap = '' WHERE owner = $1
 
 -- name: renew
--- Renew the claims of $1 for $2 seconds.
-UPDATE chat_claims SET until = clock_timestamp() + make_interval(secs => $2) WHERE owner = $1
+-- Renew the claims of $1 for $2 seconds, of the chats $3 in the lanes $4. Others lapse: it was not told that it has them.
+UPDATE chat_claims SET until = clock_timestamp() + make_interval(secs => $2)
+WHERE owner = $1 AND (chat_id, urgent) IN (SELECT * FROM unnest($3::bigint[], $4::boolean[]))
 
 -- name: take
 -- Of the chats whose lane $1 (urgent or not) is free claim at most $4 for $2, for $3 seconds, first who has waited longest since he could

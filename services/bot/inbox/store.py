@@ -1,6 +1,7 @@
 """The table `updates`, and who has which chat in hand: `chat_claims`."""
 
 import json
+from collections import Counter
 from typing import Any, Final
 from uuid import UUID, uuid4
 
@@ -63,16 +64,33 @@ class Inbox:
         self.lease_s = lease_s
         self.owner: UUID = uuid4()
         """The run's name; another one when its lease had lapsed."""
+        self._held: Counter[tuple[int, bool]] = Counter()
+        """Chat and lane of each claim that we know of: not of one whose answer was lost, or that a restore
+        brought back. Two for a moment, when one is taken again before we hear that it was given back."""
 
     async def take(self, urgent: bool, most: int) -> list[StoredUpdate]:
         """Claim chats of one lane, the longest waiting first; of each its first update."""
         rows = await self._pool.fetch(
             query("take"), urgent, self.owner, self.lease_s, most, SAME_TAP_S, FLOOD_REST_S
         )
-        return [StoredUpdate(*row) for row in rows]
+        taken = [StoredUpdate(*row) for row in rows]
+        self._held.update((stored.chat_id, stored.urgent) for stored in taken)
+        return taken
+
+    def begin(self) -> None:
+        """Another run, without claims."""
+        self.owner = uuid4()
+        self._held.clear()
+
+    def _let_go(self, stored: StoredUpdate) -> None:
+        key = (stored.chat_id, stored.urgent)
+        self._held[key] -= 1
+        if self._held[key] <= 0:
+            del self._held[key]
 
     async def renew(self) -> None:
-        await self._pool.execute(query("renew"), self.owner, self.lease_s)
+        chats, lanes = [chat for chat, _ in self._held], [urgent for _, urgent in self._held]
+        await self._pool.execute(query("renew"), self.owner, self.lease_s, chats, lanes)
 
     async def release(self) -> None:
         """Give back all claims: the run is over."""
@@ -94,6 +112,7 @@ class Inbox:
             self.owner,
             tap_of(stored.update()),
         )
+        self._let_go(stored)
 
     async def park(self, stored: StoredUpdate, error: str) -> None:
         """Park it: kept to be looked at, no longer blocking its chat. Give the claim back."""
@@ -105,12 +124,14 @@ class Inbox:
             self.owner,
             error[:ERROR_CHARS_MAX],
         )
+        self._let_go(stored)
 
     async def give_back(self, stored: StoredUpdate, troubled_s: float = 0.0) -> None:
         """Leave it to the next claim, as if not begun."""
         await self._pool.execute(
             query("give_back"), stored.update_id, stored.chat_id, stored.urgent, self.owner, troubled_s
         )
+        self._let_go(stored)
 
     async def clean(self) -> int:
         """Delete what was parked PARKED_DAYS ago: it holds personal data. How many went.

@@ -101,6 +101,25 @@ async def test_a_chat_whose_process_is_gone_is_taken_over_and_what_it_says_late_
     assert [stored.update_id for stored in await heir.take(False, 5)] == [2]
 
 
+async def test_a_claim_that_its_run_does_not_know_of_is_not_renewed(pool: Any) -> None:
+    """The answer to `take` was lost; or a restore has brought back what the living run had given back."""
+    inbox = FilledInbox(pool, lease_s=0.5)
+    await inbox.store([update(1)])
+    (stored,) = await inbox.take(False, 5)
+    await inbox.give_back(stored)
+    claimed = (
+        "UPDATE chat_claims SET owner = $1, until = clock_timestamp() + interval '0.5 s' WHERE chat_id = 5"
+    )
+    assert await pool.execute(claimed, inbox.owner) == "UPDATE 1"
+
+    async def taken_over() -> list[StoredUpdate]:
+        await inbox.renew()
+        return await inbox.take(False, 5)
+
+    (again,) = await eventually(taken_over, what="the claim lapses")
+    assert again.update_id == 1
+
+
 async def test_claims_are_kept_while_they_are_renewed(pool: Any) -> None:
     gate, stop = asyncio.Event(), asyncio.Event()
 
