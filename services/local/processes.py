@@ -2,14 +2,21 @@
 
 import contextlib
 import os
+import platform
 import random
 import signal
 import socket
 import subprocess
 import time
+from collections import deque
 from pathlib import Path
 
+from services.platform.errors import StartError
+
 _LISTENING = range(20_000, 32_000)
+_KEEPS = platform.system() == "Linux"
+_reserved: deque[socket.socket] = deque(maxlen=200)
+"""Bound, and not listened on."""
 
 
 def alive(pid: int) -> bool:
@@ -67,17 +74,26 @@ def port_is_free(host: str, port: int) -> bool:
 
 
 def free_port(host: str) -> int:
-    """A port that is not listened on.
+    """A port that is not listened on, and on Linux is given to no other process of ours while this one lives.
 
     It is used some time after it was asked for, again after a restart, so it is none that systems give to
     outgoing connections (from 32768 on in Linux, 49152 elsewhere) while there is such a one.
     """
-    for port in random.SystemRandom().sample(_LISTENING, 50):
-        if port_is_free(host, port):
-            return port
-    with socket.socket(_family(host)) as probe:
-        probe.bind((host, 0))
-        return int(probe.getsockname()[1])
+    for port in (*random.SystemRandom().sample(_LISTENING, 50), 0):
+        probe = socket.socket(_family(host))
+        try:
+            probe.bind((host, port))  # refused while another process has it, whether it listens or not
+        except OSError:
+            probe.close()
+            continue
+        found = int(probe.getsockname()[1])
+        if _KEEPS:  # there, who listens may bind a port that is bound and not listened on
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            _reserved.append(probe)
+        else:
+            probe.close()
+        return found
+    raise StartError(f"no port of {host} is free")
 
 
 def _family(host: str) -> socket.AddressFamily:
