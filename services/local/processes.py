@@ -74,7 +74,7 @@ def port_is_free(host: str, port: int) -> bool:
 
 
 def free_port(host: str) -> int:
-    """A port that is not listened on, and on Linux is given to no other process of ours while this one lives.
+    """A port that is not listened on; Linux keeps it for this process.
 
     It is used some time after it was asked for, again after a restart, so it is none that systems give to
     outgoing connections (from 32768 on in Linux, 49152 elsewhere) while there is such a one.
