@@ -3,7 +3,6 @@
 import asyncio
 import gzip
 import zlib
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
@@ -49,13 +48,6 @@ async def check(repository: Repository, backups: list[Backup]) -> list[Checked]:
         problems = gaps(names, oldest) + await asyncio.to_thread(_unreadable, repository, names, oldest)
         found.append(Checked(f"since {oldest.label}", "wal", problems))
     return found
-
-
-def note(repository: Repository, checked: list[Checked]) -> None:
-    """Leave the result in `checked.json`, for who looks at the backups."""
-    problems = [f"{one.backup} {one.part}: {problem}" for one in checked for problem in one.problems]
-    said = {"ended_at": datetime.now(UTC).isoformat(timespec="seconds"), "problems": problems[:SHOWN]}
-    (repository.root / "checked.json").write_bytes(msgspec.json.encode(said))
 
 
 def gaps(names: list[str], backup: Backup) -> list[str]:

@@ -8,6 +8,10 @@
 set -u
 umask 077
 kept=$3/$1.gz
+if [ -d "$3" ] && [ ! -x "$3" ]; then
+    echo "fetch_wal: $3 cannot be read" >&2
+    exit 200
+fi
 if [ -e "$kept" ]; then
     gzip -dc "$kept" > "$2.part" && mv "$2.part" "$2" && exit 0
     echo "fetch_wal: $kept cannot be read" >&2

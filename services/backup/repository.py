@@ -8,7 +8,6 @@ backups/
     files.jsonl            path, size, time and SHA-256 of each of them
   wal/                     every WAL file since the first backup, compressed: the way to moments in between
   archive_wal.sh, fetch_wal.sh
-  checked.json             what `neurocards backup check` found last
   lock
 
 A backup that is not whole has a dot before its name, and counts as none.
@@ -30,9 +29,9 @@ from events.errors import NeurocardsError
 from services.local.system_user import make_private, make_reachable, server_user
 from services.platform.settings import Settings
 
-FOLDER = "backups"
 WAL_SUFFIX = ".gz"
-_SCRIPTS = ("archive_wal.sh", "fetch_wal.sh")
+FETCH = "fetch_wal.sh"
+_SCRIPTS = ("archive_wal.sh", FETCH)
 _LABEL_FORM = "%Y%m%dT%H%M%SZ"
 _SEGMENT = re.compile(r"([0-9A-F]{8})([0-9A-F]{8})([0-9A-F]{8})")
 _4_GIB = 1 << 32
@@ -62,7 +61,7 @@ class Backup(msgspec.Struct, frozen=True):
     """Contents of backup.json. Times are the database's, ISO 8601 in UTC.
 
     `position`: the log's head when it began, so all of it up to there is inside. From `ended_at` on, any
-    moment can be reached with the WAL. `data_dir`: where it came from.
+    moment can be reached with the WAL. `blobs`: with photos and videos.
     """
 
     label: str
@@ -78,6 +77,7 @@ class Backup(msgspec.Struct, frozen=True):
     database_bytes: int
     files: int
     files_bytes: int
+    blobs: bool
 
 
 class Repository:
@@ -173,14 +173,17 @@ class Repository:
         keep = f"sh {_word(self.root / _SCRIPTS[0])} %p %f {_word(self.wal)}"
         return f"test ! -d {_word(self.root)} || {keep}" if only_with_backups else keep
 
-    def restore_command(self, pg_wal: Path | None = None) -> str:
-        """For Postgres's `restore_command`. `pg_wal`: where what was not archived may still lie."""
+    def restore_command(self, pg_wal: Path | None = None, *, wal: Path | None = None) -> str:
+        """For Postgres's `restore_command`. `pg_wal`: where what was not archived may still lie.
+
+        `wal`: a copy of the archive, with the script in it.
+        """
         more = f" {_word(pg_wal)}" if pg_wal else ""
-        return f"sh {_word(self.root / _SCRIPTS[1])} %f %p {_word(self.wal)}{more}"
+        return f"sh {_word((wal or self.root) / FETCH)} %f %p {_word(wal or self.wal)}{more}"
 
 
 def open_repository(settings: Settings) -> Repository:
-    return Repository(settings.backup_dir or settings.data_dir.expanduser() / FOLDER)
+    return Repository(settings.backups)
 
 
 def new_label() -> str:

@@ -37,6 +37,8 @@ SWAP_TIMEOUT_S: Final = 120.0
 _RESTORING: Final = "restoring"
 _LONGEST_RECOVERY_S: Final = 86_400.0
 _TELL_EVERY_S: Final = 10.0
+_SPARE_BYTES: Final = 300_000_000
+"""For WAL that is fetched: as in Postgres's own folder, some files at once."""
 _FETCHED: Final = re.compile(r'restored log file "(\w{24})"')
 _TOO_EARLY: Final = "recovery ended before configured recovery target was reached"
 _HEAD = "SELECT position, recorded_at_us FROM events ORDER BY position DESC LIMIT 1"
@@ -79,6 +81,10 @@ def recovery(
 
 def prepare(repository: Repository, backup: Backup, target: Path, uid: int, gid: int) -> None:
     """Copy the backup to `target`, to recover when Postgres starts. Raises BackupError."""
+    missing_bytes = backup.database_bytes + _SPARE_BYTES - shutil.disk_usage(target.parent).free
+    if missing_bytes > 0:
+        missing = f"{missing_bytes // 1_000_000 + 1} MB"
+        raise BackupError(f"{backup.label} needs {missing} more room on the disk of {target.parent}")
     try:
         shutil.copytree(repository.folder(backup.label) / "postgres", target, symlinks=True)
         (target / "recovery.signal").touch()
@@ -135,16 +141,20 @@ async def recovered(
     repository: Repository, backup: Backup, work: Path, folder: DataFolder, settings: Mapping[str, str],
     say: Say, look: Callable[[str], Awaitable[None]] | None = None,
 ) -> Restored:  # fmt: skip
-    """Copy, recover in a separate Postgres, `look` at it, stop it. Raises BackupError."""
+    """Recover a copy in a separate Postgres, `look` at it, stop it. Raises BackupError.
+
+    Sockets and log are named after the folder's suffix, so that a drill and a restore can go on side by side.
+    """
+    name = work.suffix[1:]
     user = server_user()
     uid, gid = (user.pw_uid, user.pw_gid) if user else (-1, -1)
     shutil.rmtree(work, ignore_errors=True)
     say(f"copying {backup.label}")
     await asyncio.to_thread(prepare, repository, backup, work, uid, gid)
-    sockets = folder.socket_folder() / "r"
+    sockets = folder.socket_folder() / name[0]
     sockets.mkdir(exist_ok=True)
     make_private(sockets)
-    log = folder.log_path(_RESTORING)
+    log = folder.log_path(name)
     # Nobody is let in before it is through, and so it does not matter what the server was sized for.
     options = {"hot_standby": "off", **settings}
     server = EmbeddedPostgres(work, sockets, log, options=options, start_timeout_s=_LONGEST_RECOVERY_S)

@@ -22,6 +22,7 @@ from services.backup.repository import Backup, BackupDamagedError, BackupError, 
 from services.local.binaries import find_client
 from services.platform.blob_stores import open_blobs
 from services.platform.settings import Settings
+from services.recovery.backup_runs import BackupRun, record_run
 
 Progress = Callable[[str, int, int], None]
 """Called with the part, the bytes done, and the bytes there are, as far as is known."""
@@ -119,7 +120,7 @@ async def _take(
         backup = Backup(
             label, _iso(server["now"]), _iso(ended and ended["now"]), round(time.monotonic() - began, 1),
             server["version"], wal.timeline, wal.begin, wal.end, server["segment_bytes"], position,
-            _tree_bytes(partial / "postgres"), len(kept), sum(file.size_bytes for file in kept),
+            _tree_bytes(partial / "postgres"), len(kept), sum(file.size_bytes for file in kept), blobs,
         )  # fmt: skip
         _write(partial / "backup.json", msgspec.json.format(msgspec.json.encode(backup)))
     except BaseException:
@@ -127,6 +128,11 @@ async def _take(
         raise
     partial.rename(repository.folder(label))
     stored_files.sync(repository.root)
+    run = BackupRun(
+        kind="backup", backup=label, position=position, size_bytes=backup.database_bytes, files=backup.files,
+        seconds=backup.seconds,
+    )  # fmt: skip
+    await record_run(connection, run)
     expired, wal_removed = repository.expire(keep)
     return Taken(backup, server["archive_mode"] != "off", expired, wal_removed)
 

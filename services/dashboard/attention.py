@@ -10,6 +10,7 @@ import msgspec
 from ledger.errors import WhyPaused
 from services.generation.provider_limits import ProviderAccount
 from services.platform.catalogues import N_
+from services.recovery.backup_runs import Concern
 
 Row = asyncpg.Record | Mapping[str, Any]
 
@@ -50,6 +51,7 @@ class Known(msgspec.Struct, frozen=True):
     video_credits: int
     verifies: bool
     proposals: int = 0
+    backups: Concern | None = None
 
 
 SAID: Final = {
@@ -73,6 +75,9 @@ SAID: Final = {
     "lag": N_("More than a minute behind the log: %(names)s. People see what is old, or hear nothing."),
     "disk": N_("The disk is nearly full: %(free)s GB left."),
     "archive": N_("Postgres cannot archive its WAL: what came since cannot be restored."),
+    "damaged": N_("The newest check or drill of the backups has found something."),
+    "old": N_("The last backup is older than 36 hours."),
+    "undrilled": N_("No backup was restored on trial for eight days: what cannot be restored is none."),
 }
 _SERIOUS: Final = {"books", "overdue", "paused", "cap", "model", "balance", "redis", "lag", "disk"}
 _CAUSES = ("/errors", N_("the causes"))
@@ -85,7 +90,7 @@ _REMEDIES: Final[dict[str, tuple[tuple[str, str], ...]]] = {
     "overdue": (("/jobs?state=open", N_("the jobs")),),
     "dead_letters": (_CAUSES,),
     "balance": (("https://kie.ai/billing", N_("top up")),),
-    "archive": (("/machinery#backups", N_("Backups")),),
+    **dict.fromkeys(("archive", "damaged", "old", "undrilled"), (("/machinery#backups", N_("Backups")),)),
 }
 
 
@@ -125,6 +130,8 @@ def _ours(known: Known) -> Iterable[Cause]:
         yield _cause("lag", since_us, names=", ".join(reader["name"] for reader in late))
     if (row["archive_failed_at_us"] or 0) > (row["archived_at_us"] or 0):
         yield _cause("archive", row["archived_at_us"])
+    if known.backups:
+        yield _cause(known.backups)
 
 
 def _beside(known: Known) -> Iterable[Cause]:

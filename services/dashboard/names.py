@@ -27,6 +27,8 @@ NAMES: Final = frozenset({
     N_("debt"), N_("gift"), N_("paid"), N_("paid again"), N_("referred"), N_("ending"), N_("left"),
     N_("works"), N_("flagged money"), N_("self approved"), N_("refunded and delivered"),
     N_("refunded and spent"), N_("checkpoint"), N_("restored"),
+    # what is done with backups
+    N_("backup"), N_("check"), N_("drill"),
     # a stream beside the log
     N_("as the log"), N_("behind"), N_("trimmed"), N_("empty"), N_("missing"),
     N_("lacks unfinished jobs"), N_("ahead of ledger"), N_("ahead of the log"),

@@ -34,6 +34,11 @@ SELECT CASE WHEN $1::bigint IS NULL THEN 1 ELSE audit.position_at(audit.to_time(
        CASE WHEN $2::bigint IS NULL THEN head ELSE audit.position_at(audit.to_time($2 - 1)) END AS last, head
 FROM (SELECT coalesce((SELECT position FROM events ORDER BY position DESC LIMIT 1), 0) AS head) AS h
 
+-- name: backup_runs
+-- The newest $1 backups, checks and drills
+SELECT kind, (extract(epoch FROM ended_at) * 1000000)::bigint AS ended_us, backup, position, size_bytes, seconds, restore_s, lost_s, problems
+FROM backup_runs ORDER BY number DESC LIMIT $1
+
 -- name: attention
 -- What may hold people back, as the database has it; counts end at 500. $1 classes of failure that park a job
 SELECT t.now_us,

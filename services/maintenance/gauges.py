@@ -27,6 +27,7 @@ from services.operations.runner import query as operations_query
 from services.payments.reconciliation import Kind as DifferenceKind
 from services.platform.redis import RedisBreaker
 from services.platform.redis_keys import JOBS, LEDGER
+from services.recovery.backup_runs import backup_status
 from services.streams.entries import GENERATION, position_of
 
 query = load_queries("services.maintenance")
@@ -100,6 +101,18 @@ async def measure_wal_archive(pool: Pool) -> int:
     assert row is not None
     metrics.ARCHIVED_AT.set(row["archived_at_s"] or 0)
     metrics.ARCHIVE_FAILED_AT.set(row["failed_at_s"] or 0)
+    return 0
+
+
+async def measure_backups(pool: Pool) -> int:
+    """Measure how old the last good backup and drill are; nothing where no backup was ever taken."""
+    known = await backup_status(pool)
+    if known.taken_at_s is not None:
+        metrics.BACKUP_OK_AT.labels("backup").set(known.taken_at_s)
+        metrics.BACKUP_OK_AT.labels("drill").set(known.drilled_at_s or known.first_at_s or 0)
+    metrics.BACKUP_PROBLEMS.set(len(known.problems))
+    metrics.DRILL_RESTORE_S.set(known.restore_s or 0)
+    metrics.DRILL_LOST_S.set(known.lost_s or 0)
     return 0
 
 

@@ -5,6 +5,7 @@ deadline, which is the monitor's. Several of this process are harmless: the ledg
 locks make one of what two of them do.
 """
 
+import asyncio
 from contextlib import AsyncExitStack
 from functools import partial
 
@@ -32,6 +33,7 @@ from services.maintenance.orphaned_jobs import OrphanedJobs
 from services.maintenance.owner_alerts import OwnerAlerts
 from services.maintenance.referral_bonuses import ReferralBonuses
 from services.maintenance.reminders import Notices, Reminders
+from services.maintenance.restore_drill import RestoreDrill
 from services.maintenance.retention import Retention
 from services.maintenance.verification import Verification
 from services.operations.runner import OperationRunner, job_steps
@@ -66,6 +68,7 @@ REMINDERS_S = 60.0
 RETENTION_S = 60.0
 SNAPSHOTS_S = 60.0
 COMPARE_S = 60.0
+DRILL_S = 60.0
 
 
 async def serve(settings: Settings) -> None:
@@ -104,9 +107,7 @@ async def serve(settings: Settings) -> None:
         if settings.reminders:
             reminders = Reminders(ledger, pool, settings.reminders_utc_offset)
             tasks.start("reminders", reminders.run_once, REMINDERS_S)
-        if settings.verify_every_seconds:
-            verification = Verification(settings, pool, runtime.stop)
-            tasks.start("verification", verification.run_once, verification.idle_s)
+        start_proofs(tasks, settings, pool, runtime.stop)
         if settings.checkpoint_every_seconds and key_path(settings) is not None:
             checkpoints = Checkpoints(settings, ledger)
             tasks.start("checkpoints", checkpoints.run_once, checkpoints.idle_s)
@@ -144,6 +145,14 @@ async def compare_books(book: Reconciliation, days: int, every_s: float) -> int:
     return int(report is not None)
 
 
+def start_proofs(tasks: Scheduler, settings: Settings, pool: Pool, stop: asyncio.Event) -> None:
+    if settings.verify_every_seconds:
+        verification = Verification(settings, pool, stop)
+        tasks.start("verification", verification.run_once, verification.idle_s)
+    if settings.drill_every_seconds:
+        tasks.start("drill", RestoreDrill(settings, pool, stop).run_once, DRILL_S)
+
+
 def start_gauges(
     tasks: Scheduler, pool: Pool, redis: Redis | None, kie: Kie, balances: gauges.Balances
 ) -> None:
@@ -155,5 +164,6 @@ def start_gauges(
     tasks.start("models", partial(gauges.measure_models, CircuitBook(pool), offered), MEASURE_S)
     tasks.start("operations_measured", partial(gauges.measure_operations, pool), SLOWLY_S)
     tasks.start("archive", partial(gauges.measure_wal_archive, pool), SLOWLY_S)
+    tasks.start("backups", partial(gauges.measure_backups, pool), SLOWLY_S)
     tasks.start("unknown", gauges.UnknownSubmissions(pool).run_once, SLOWLY_S)
     tasks.start("balances", balances.run_once, BALANCES_S)

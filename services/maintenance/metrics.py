@@ -15,6 +15,20 @@ COST_OF_DAY: Final = Gauge(
 FREE_BYTES: Final = Gauge(
     "neurocards_disk_free_bytes", "Room on the disk of a folder: `data`, `backups`", ["folder"]
 )
+BACKUP_OK_AT: Final = Gauge(
+    "neurocards_backup_ok_timestamp_seconds",
+    "When a backup was taken last (`backup`), or restored on trial without a finding (`drill`)",
+    ["what"],
+)
+BACKUP_PROBLEMS: Final = Gauge(
+    "neurocards_backup_problems", "What the newest check and the newest drill of backups have found"
+)
+DRILL_RESTORE_S: Final = Gauge(
+    "neurocards_restore_drill_restore_seconds", "How long the last drill took until Postgres answered: RTO"
+)
+DRILL_LOST_S: Final = Gauge(
+    "neurocards_restore_drill_lost_seconds", "How old was what the last drill did not bring back: RPO"
+)
 INVITATIONS: Final = Counter("neurocards_invitations_rewarded_total", "Invited accounts rewarded")
 OPEN: Final = Gauge("neurocards_jobs_open", "Unfinished jobs")
 OVERDUE: Final = Gauge("neurocards_jobs_overdue", "Unfinished jobs past their deadline")

@@ -25,12 +25,13 @@ from services.maintenance.gauges import Balances
 from services.maintenance.verification_memory import VerificationMemory
 from services.platform.settings import Settings
 from services.recovery import checkpoint_files
+from services.recovery.backup_runs import SAID, backup_status
 
 query = load_queries("services.maintenance")
 
 logger = structlog.get_logger()
 
-Cause = Literal["deadline", "log", "money", "prompts", "disk", "lag", "paused", "cost", "welcome"]
+Cause = Literal["deadline", "log", "money", "prompts", "disk", "lag", "paused", "cost", "welcome", "backup"]
 
 LAG_S: Final = 60.0
 DISK_BYTES_MIN: Final = 2_000_000_000
@@ -93,6 +94,8 @@ class OwnerAlerts:
             "cost": "" if sales.cost_day == day_of(now_us) else None,
             "welcome": "" if sales.welcome_day == day_of(now_us) else None,
         }
+        concern = (await backup_status(self._pool)).concern
+        found["backup"] = SAID[concern] if concern else None
         if (verified := self._verified.recall()).new_at_s:
             found["log"] = ", ".join(sorted(verified.problems)) or None
         if (most := self._balances.most) is not None:

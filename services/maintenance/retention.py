@@ -51,6 +51,7 @@ class Retention:
                 ("outside_words", "said_at", known.words_keep_days * DAY_S),
                 ("operations", "ended_at", 90 * DAY_S),
                 ("verification_runs", "ended_at", known.reads_keep_days * DAY_S),
+                ("backup_runs", "ended_at", known.reads_keep_days * DAY_S),
                 ("person_reads", "read_at", known.reads_keep_days * DAY_S),
             )
         }

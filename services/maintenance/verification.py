@@ -33,6 +33,7 @@ from services.maintenance.metrics import PROBLEMS, VERIFICATION_FAILURES, VERIFI
 from services.maintenance.verification_memory import VerificationMemory, Verified
 from services.platform.blob_stores import open_blobs
 from services.platform.database import server_settings
+from services.platform.periodic import until_stopped
 from services.platform.settings import Settings
 from services.recovery import checkpoint_files
 
@@ -86,19 +87,11 @@ class Verification:
 
     async def _report(self, *, whole: bool) -> Report | None:
         """The report; None when it could not be made: an unreadable log must not end the process."""
-        work = asyncio.ensure_future(self._verify(whole=whole))
-        stopped = asyncio.ensure_future(self._stop.wait())
         try:
-            await asyncio.wait([work, stopped], return_when=asyncio.FIRST_COMPLETED)
-            if work.done():
-                return work.result()
+            return await until_stopped(self._verify(whole=whole), self._stop)
         except Exception as error:
             VERIFICATION_FAILURES.inc()
             logger.error("verification_failed", whole=whole, reason=repr(error))
-        finally:
-            work.cancel()
-            stopped.cancel()
-            await asyncio.gather(work, stopped, return_exceptions=True)
         return None
 
     async def _verify(self, *, whole: bool) -> Report:

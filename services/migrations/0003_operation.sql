@@ -132,6 +132,23 @@ CREATE TABLE verification_runs (
 CREATE INDEX verification_runs_ended ON verification_runs (ended_at);
 CREATE INDEX verification_runs_found ON verification_runs (number) WHERE found > 0;
 
+-- Backups that were taken, read through, and restored on trial, for who looks at it.
+CREATE TABLE backup_runs (
+    number      bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    ended_at    timestamptz NOT NULL DEFAULT clock_timestamp(),
+    kind        text        NOT NULL CHECK (kind IN ('backup', 'check', 'drill')),
+    backup      text        NOT NULL,
+    position    bigint      NOT NULL,                 -- all up to there is in it, or was restored
+    size_bytes  bigint      NOT NULL,                 -- of the database
+    files       bigint      NOT NULL,
+    seconds     float8      NOT NULL,
+    restore_s   float8,                               -- until Postgres answered on the restored: RTO
+    lost_events bigint,                               -- that a loss of the machine at its beginning had taken
+    lost_s      float8,                               -- since when they were there: RPO
+    problems    text[]      NOT NULL
+);
+CREATE INDEX backup_runs_ended ON backup_runs (ended_at);
+
 -- Where each signed note went, and when: one row per note and place.
 CREATE TABLE note_deliveries (
     number     bigint      NOT NULL,                 -- of the note in `checkpoints`
@@ -244,7 +261,8 @@ GRANT SELECT, INSERT, UPDATE ON model_circuits TO neurocards_app;
 GRANT SELECT, INSERT ON model_changes TO neurocards_app;
 GRANT SELECT ON note_deliveries TO neurocards_maintenance, neurocards_operator;
 GRANT INSERT, UPDATE ON note_deliveries, owner_alerts TO neurocards_maintenance;
-GRANT SELECT, INSERT, DELETE ON verification_runs TO neurocards_maintenance;
+GRANT SELECT, INSERT, DELETE ON verification_runs, backup_runs TO neurocards_maintenance;
+GRANT INSERT ON backup_runs TO neurocards_operator;
 GRANT SELECT ON order_jobs, status_messages, deliveries TO neurocards_reader;
-GRANT SELECT ON model_circuits, model_changes, verification_runs, owner_alerts TO neurocards_reader;
+GRANT SELECT ON model_circuits, model_changes, verification_runs, backup_runs, owner_alerts TO neurocards_reader;
 GRANT SELECT (number, kind, attempts, owed_at, due_at, sent_at, last_error) ON note_deliveries TO neurocards_reader;

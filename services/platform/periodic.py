@@ -1,11 +1,14 @@
 """Repeat a `run_once()`, which returns how much it did, for ever."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from typing import Any, TypeVar
 
 from ledger.postgres import DATABASE_ERRORS
 from services.platform.backoff import backoff_s
 from services.platform.outage_log import POSTGRES
+
+T = TypeVar("T")
 
 
 async def repeat(
@@ -35,6 +38,19 @@ async def repeat(
             POSTGRES.over(name)
             if not done:
                 await sleep(idle_s, stop, wake)
+
+
+async def until_stopped(work: Coroutine[Any, Any, T], stop: asyncio.Event) -> T | None:
+    """What the work comes to, or raises; None when `stop` was first, and the work is cancelled."""
+    working = asyncio.ensure_future(work)
+    stopped = asyncio.ensure_future(stop.wait())
+    try:
+        await asyncio.wait([working, stopped], return_when=asyncio.FIRST_COMPLETED)
+        return working.result() if working.done() else None
+    finally:
+        working.cancel()
+        stopped.cancel()
+        await asyncio.gather(working, stopped, return_exceptions=True)
 
 
 def obey_cancellation() -> None:

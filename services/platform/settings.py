@@ -8,6 +8,7 @@ import os
 import socket
 from collections.abc import Collection, Mapping
 from functools import cache, cached_property, partial
+from pathlib import Path
 from typing import Any, Self
 
 from pydantic import SecretStr, ValidationError
@@ -177,6 +178,11 @@ class Settings(SettingsFields, defer_build=False):
     def replace(self, **changes: Any) -> Self:
         """Changed copy, validated; the environment is not read again."""
         return self.model_validate({name: getattr(self, name) for name in type(self).model_fields} | changes)
+
+    @property
+    def backups(self) -> Path:
+        """Folder of backups and archived WAL, there or not."""
+        return (self.backup_dir or self.data_dir / "backups").expanduser().absolute()
 
     def require_database_url(self) -> str:
         return _required("DATABASE_URL", self.database_url)

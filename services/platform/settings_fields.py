@@ -294,11 +294,12 @@ class SettingsFields(BaseSettings, defer_build=True):
     smtp_url: SmtpUrl | None = Field(
         None, repr=False, description="Mail server, smtps://user:password@host:465, or smtp:// for STARTTLS"
     )
-    verify_every_seconds: float = Field(
-        300, ge=0, description="How often what came into the log since is verified; 0: never"
-    )
+    verify_every_seconds: float = Field(300, ge=0, description="How often what is new is verified; 0: never")
     verify_whole_every_seconds: float = Field(
         86_400, ge=60, description="How often the whole log is verified at least; oftener while it is small"
+    )
+    drill_every_seconds: float = Field(
+        604_800, ge=0, description="How often the newest backup is restored on trial; 0: never"
     )
 
     # Retention, kept by maintenance

@@ -1,3 +1,21 @@
+-- name: backup_run
+-- Leave what a run found: the fields of BackupRun in their order
+INSERT INTO backup_runs (kind, backup, position, size_bytes, files, seconds, restore_s, lost_events, lost_s, problems)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
+
+-- name: backup_status
+-- When there was a good backup and a good drill last, and when the first backup; what the newest check and drill of now found.
+SELECT extract(epoch FROM clock_timestamp())::float8 AS now_s,
+       extract(epoch FROM max(r.ended_at) FILTER (WHERE kind = 'backup'))::float8 AS taken_at_s,
+       extract(epoch FROM max(r.ended_at) FILTER (WHERE kind = 'drill' AND problems = '{}'))::float8 AS drilled_at_s,
+       extract(epoch FROM min(r.ended_at) FILTER (WHERE kind = 'backup'))::float8 AS first_at_s,
+       (array_agg(restore_s ORDER BY number DESC) FILTER (WHERE restore_s IS NOT NULL))[1] AS restore_s,
+       (array_agg(lost_s ORDER BY number DESC) FILTER (WHERE lost_s IS NOT NULL))[1] AS lost_s,
+       coalesce((SELECT array_agg(problem) FROM (
+            SELECT DISTINCT ON (kind) problems FROM backup_runs WHERE kind <> 'backup' ORDER BY kind, number DESC
+       ) AS newest CROSS JOIN unnest(problems) AS problem), '{}') AS problems
+FROM backup_runs r
+
 -- name: cursors
 -- Where each in-order consumer is, and when it came there.
 SELECT name, position, hash, (extract(epoch FROM updated_at) * 1000000)::bigint AS moved_at_us
@@ -35,6 +53,32 @@ WHERE d.position > 0 AND NOT EXISTS (
     SELECT FROM events e WHERE e.position = d.position AND e.stream IN ('job-' || d.job, 'payment-' || d.job)
       AND e.type = CASE d.kind WHEN 'video' THEN 'JobSucceeded' WHEN 'failure' THEN 'JobFailed'
                                WHEN 'gift' THEN 'VideoGifted' ELSE 'PaymentSucceeded' END)
+
+-- name: drill_begins
+-- The log's head, and the time now in epoch microseconds
+SELECT coalesce((SELECT position FROM events ORDER BY position DESC LIMIT 1), 0) AS head,
+       (extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS now_us
+
+-- name: drill_due
+-- Whether there were backups, and no drill within $1 seconds, or within a day of one that found something
+SELECT NOT EXISTS (
+    SELECT FROM backup_runs WHERE kind = 'drill' AND ended_at > clock_timestamp()
+        - make_interval(secs => CASE WHEN problems = '{}' THEN $1::float8 ELSE least($1, 86400) END))
+
+-- name: files_named
+-- Photos and videos of the first $1 events that were not swept, with a video's SHA-256
+SELECT f.position, f.blob, f.sha256 FROM (
+    SELECT position, data -> 'video' ->> 'blob' AS blob, data -> 'video' ->> 'sha256' AS sha256
+    FROM events WHERE type IN ('JobSucceeded', 'VideoGifted') AND position <= $1
+    UNION ALL
+    SELECT min(position), data ->> 'photo', NULL FROM events WHERE type = 'JobQueued' AND position <= $1 GROUP BY 2
+) AS f
+WHERE f.blob IS NOT NULL AND NOT EXISTS (SELECT FROM swept_blobs s WHERE s.blob = f.blob)
+ORDER BY f.position
+
+-- name: is_swept
+-- Whether a file was deleted on purpose. $1 a blob
+SELECT EXISTS (SELECT FROM swept_blobs WHERE blob = $1)
 
 -- name: lines_forget
 -- Forget what the status messages show of jobs that the log does not have, or has not ended: the latter are
@@ -87,6 +131,10 @@ WITH unfinished AS MATERIALIZED (
 )
 SELECT (SELECT count(*) FROM unfinished u WHERE NOT EXISTS (SELECT FROM open_jobs o WHERE o.job = u.job)) AS missing,
        (SELECT count(*) FROM open_jobs o WHERE NOT EXISTS (SELECT FROM unfinished u WHERE u.job = o.job)) AS extra
+
+-- name: recorded_at
+-- When position $1 was recorded, in epoch microseconds
+SELECT recorded_at_us FROM events WHERE position = $1
 
 -- name: statuses_abandon
 -- Orders of which the log has no job left: their messages cannot be kept up to date.

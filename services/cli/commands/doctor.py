@@ -99,6 +99,7 @@ async def _examine(live: bool, yes: bool) -> list[Check]:
         *await servers.check_kie_keys(settings),
         *await servers.check_notes(settings),
         *await servers.check_alerts(settings),
+        *await servers.check_backups(settings),
         *await servers.check_clocks(settings),
         *await companies.check_models(settings),
         *spent,

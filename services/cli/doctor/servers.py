@@ -21,6 +21,8 @@ from services.platform.redis import WrongRedisError, check_redis, command_client
 from services.platform.settings import Settings
 from services.platform.witness import WITNESS
 from services.recovery import checkpoint_files
+from services.recovery.backup_runs import SAID, BackupStatus
+from services.recovery.backup_runs import query as backup_query
 
 log_query, generation_query = load_queries("ledger.log"), load_queries("services.generation")
 
@@ -94,6 +96,29 @@ async def check_alerts(settings: Settings) -> list[Check]:
         advice = "has the chat written to the bot, and is ALERTS_CHAT_ID its id?"
         return [warn("alerts", f"Telegram does not take them: {error}", advice)]
     return [ok("alerts", "told in the chat ALERTS_CHAT_ID")]
+
+
+async def check_backups(settings: Settings) -> list[Check]:
+    """Say how old the last backup and the last restore drill are."""
+    rows = await _rows(settings, backup_query("backup_status"))
+    if not rows:
+        return []
+    known = BackupStatus(**rows[0])
+    if known.concern:
+        said, _, command = SAID[known.concern].partition(": ")
+        return [warn("backups", "; ".join(known.problems[:_SAID_MAX]) or said, command)]
+    if known.taken_at_s is None:
+        tell = (
+            ok
+            if settings.uses_sandbox_for("telegram")
+            else partial(warn, advice="`neurocards backup take`, daily")
+        )
+        return [tell("backups", "none was ever taken from here")]
+    found = f"the last {(known.now_s - known.taken_at_s) / 3600:.0f} h ago"
+    if known.drilled_at_s is not None and known.restore_s is not None:
+        days = (known.now_s - known.drilled_at_s) / 86_400
+        found += f"; restored on trial in {known.restore_s:g} s, {days:.0f} days ago"
+    return [ok("backups", found)]
 
 
 async def check_clocks(settings: Settings) -> list[Check]:

@@ -27,6 +27,7 @@ from services.operations.runner import query as operations_query
 from services.operations.statistics import Range, days
 from services.platform.catalogues import N_
 from services.platform.errors import explain
+from services.recovery.backup_runs import backup_status
 
 query = load_queries("services.dashboard")
 
@@ -78,6 +79,7 @@ async def home(visit: Visit) -> web.Response:
         )
         readers = await reader.fetch(query("read_models"))
         alerts = await reader.fetch(query("alerts"))
+        backups = await backup_status(reader)
     settings = visit.context.settings
     known = Known(
         row, readers, await model_rows(visit.pool), alerts, accounts, redis,
@@ -85,7 +87,7 @@ async def home(visit: Visit) -> web.Response:
         await asyncio.to_thread(_free_bytes, settings.data_dir),
         min(model.provider_credits for model in load_catalogue().models if model.enabled),
         settings.verify_every_seconds > 0,
-        len(await visit.pool.fetch(operations_query("open_proposals"))),
+        len(await visit.pool.fetch(operations_query("open_proposals"))), backups.concern,
     )  # fmt: skip
     daily = next(r for r in readers if r["name"] == "daily" and r["active"])
     history = [

@@ -1,9 +1,8 @@
-"""Rows, deep checks and restores of `neurocards backup`."""
+"""Rows, records and restores of `neurocards backup`."""
 
 from __future__ import annotations
 
 import contextlib
-import shutil
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,14 +11,14 @@ from typing import Any, Final
 import asyncpg
 import msgspec
 
-from projections.verify.run import check_ledger
+from ledger.postgres import connect_in_turn
 from services.backup import stored_files
-from services.backup.check import SHOWN, Checked, check, gaps
+from services.backup.check import SHOWN, Checked, gaps
+from services.backup.drill import drill
 from services.backup.repository import Backup, BackupError, BackupNotFoundError, Repository
 from services.backup.restore import (
     choose,
     prepare_elsewhere,
-    recovered,
     recovery,
     restart_postgres,
     restore_beside,
@@ -31,7 +30,9 @@ from services.cli.timespec import point
 from services.local.data_dir import DataFolder
 from services.local.databases import archiving
 from services.platform.blob_stores import open_blobs
+from services.platform.errors import SettingsError
 from services.platform.settings import Settings
+from services.recovery.backup_runs import BackupRun, record_run
 
 _MB: Final = 1_000_000
 _AFTER = """
@@ -92,39 +93,42 @@ def reaches(repository: Repository, backup: Backup) -> str | None:
     return max(found, backup.ended_at)
 
 
-async def check_all(
-    settings: Settings, repository: Repository, backups: list[Backup], *, deep: bool
-) -> list[Checked]:
-    """Check every byte; `deep`: also restore the newest backup and verify its ledger."""
-    checked = await check(repository, backups)
-    return [*checked, await _deep(settings, repository, backups[-1])] if deep else checked
+async def drill_row(settings: Settings, repository: Repository) -> tuple[BackupRun, dict[str, Any]]:
+    """Hold a drill and record it. Raises BackupError, and what asyncpg raises."""
+    url = settings.require_database_url()
+    run = await drill(repository, DataFolder(settings.data_dir), url, say)
+    await record(settings, run)
+    lost = f"{run.lost_events} events, the oldest {run.lost_s:g} s old" if run.lost_events else "nothing"
+    return run, {
+        "backup": run.backup,
+        "restored_in_s": run.restore_s,
+        "up_to": run.position,
+        "would_be_lost": "unknown" if run.lost_events is None else lost,
+        "files": run.files,
+        "result": _in_words(run.problems),
+    }
 
 
-async def _deep(settings: Settings, repository: Repository, backup: Backup) -> Checked:
-    folder = DataFolder(settings.data_dir)
-    folder.prepare()
-    work = folder.root / "postgres.checked"
-    problems: list[str] = []
-
-    async def look(url: str) -> None:
-        pool = await asyncpg.create_pool(url, min_size=1, max_size=2)
-        async with pool:
-            problems.extend(problem.message for problem in await check_ledger(pool))
-
+async def record(settings: Settings, run: BackupRun) -> None:
+    """Leave it in the database; a backup may be looked at because that one is gone."""
     try:
-        found = await recovered(repository, backup, work, folder, recovery(repository, None, None), say, look)
-    except BackupError as error:
-        return Checked(backup.label, "restored", [str(error)])
+        connection = await connect_in_turn(settings.require_database_url(), timeout=10)
+    except (OSError, asyncpg.PostgresError, SettingsError) as error:
+        say(f"not recorded, the database is away: {error}")
+        return
+    try:
+        await record_run(connection, run)
     finally:
-        shutil.rmtree(work, ignore_errors=True)
-    say(f"{backup.label} was restored up to position {found.position} and verified")
-    return Checked(backup.label, "restored", problems)
+        await connection.close()
 
 
 def check_row(checked: Checked) -> dict[str, str]:
-    shown, more = checked.problems[:SHOWN], len(checked.problems) - SHOWN
-    words = "; ".join([*shown, *([f"and {more} more"] if more > 0 else [])])
-    return {"backup": checked.backup, "part": checked.part, "result": words or "ok"}
+    return {"backup": checked.backup, "part": checked.part, "result": _in_words(checked.problems)}
+
+
+def _in_words(problems: list[str]) -> str:
+    shown, more = problems[:SHOWN], len(problems) - SHOWN
+    return "; ".join([*shown, *([f"and {more} more"] if more > 0 else [])]) or "ok"
 
 
 async def find_way(

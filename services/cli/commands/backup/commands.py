@@ -1,7 +1,8 @@
-"""`neurocards backup take|list|check|restore`: against a lost disk or a wrong command."""
+"""`neurocards backup take|list|check|drill|restore`: against a lost disk or a wrong command."""
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -29,7 +30,7 @@ Label = Annotated[
 
 
 def register(app: typer.Typer) -> None:
-    commands = {"take": take, "list": list_backups, "check": check, "restore": restore}
+    commands = {"take": take, "list": list_backups, "check": check, "drill": drill, "restore": restore}
     add_group(app, "backup", "Database, photos, videos and keys: away, and back again.", commands)
 
 
@@ -70,27 +71,45 @@ def list_backups(output: Output = OutputFormat.table) -> None:
     say(f"{len(backups)} backups in {repository.root}")
 
 
-def check(
-    label: Label = None,
-    deep: Annotated[
-        bool,
-        typer.Option("--deep", help="Also restore the newest in a scratch folder, and verify its ledger."),
-    ] = False,
-    output: Output = OutputFormat.table,
-) -> None:
+def check(label: Label = None, output: Output = OutputFormat.table) -> None:
     """Read every byte of the backups and the WAL; 3 when something is damaged."""
     import asyncio
 
-    from services.backup.check import note
-    from services.cli.commands.backup.actions import check_all, check_row
+    from services.backup.check import check as check_backups
+    from services.cli.commands.backup.actions import check_row, record
+    from services.recovery.backup_runs import BackupRun
 
     settings, repository = _repository("backup check")
     newest = repository.find(label)
-    backups = [newest] if label else repository.backups()
-    checked = asyncio.run(check_all(settings, repository, backups, deep=deep))
-    note(repository, checked)
-    emit([check_row(one) for one in checked], output)
-    if any(one.problems for one in checked):
+
+    async def run() -> None:
+        began = time.monotonic()
+        checked = await check_backups(repository, [newest] if label else repository.backups())
+        problems = [f"{one.backup} {one.part}: {problem}" for one in checked for problem in one.problems]
+        seconds = round(time.monotonic() - began, 1)
+        await record(
+            settings, BackupRun(kind="check", backup=newest.label, seconds=seconds, problems=problems)
+        )
+        emit([check_row(one) for one in checked], output)
+        if problems:
+            raise typer.Exit(ExitCode.INTEGRITY)
+
+    asyncio.run(run())
+
+
+def drill(output: Output = OutputFormat.table) -> None:
+    """Restore the newest backup on trial, and verify all of it; 3 when something is wrong.
+
+    In a scratch folder of NEUROCARDS_DATA_DIR, which needs the room. Says how long a restore takes, and what
+    would be lost with the machine now.
+    """
+    import asyncio
+
+    from services.cli.commands.backup.actions import drill_row
+
+    run, row = asyncio.run(drill_row(*_repository("backup drill")))
+    emit([row], output)
+    if run.problems:
         raise typer.Exit(ExitCode.INTEGRITY)
 
 

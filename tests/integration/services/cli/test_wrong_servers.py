@@ -28,7 +28,8 @@ from tests.support.services import clean_environment
 COMMANDS = commands()
 
 WITHOUT_DATABASE = {
-    "demo", "doctor", "drill", "serve", "up", "backup list", "backup check", "backup restore",
+    "demo", "doctor", "drill", "serve", "up", "backup list", "backup check", "backup drill",
+    "backup restore",
     "ledger keygen", "ledger public-key", "ledger verify-export", "ledger verify-proof",
     "ledger checkpoint", "ledger verify-checkpoint", "ledger compare-checkpoints", "ledger rotate-key",
     "ledger prove", "ledger cosign", "models check", "blobs migrate",

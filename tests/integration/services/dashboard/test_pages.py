@@ -2,8 +2,8 @@
 
 import re
 from collections.abc import AsyncIterator
-from pathlib import Path
 
+import asyncpg
 import pytest
 from redis.asyncio import Redis
 
@@ -13,12 +13,11 @@ from ledger.log.ledger import Ledger
 from ledger.postgres import Pool
 from projections.engine.registry import PROJECTIONS
 from projections.engine.runner import Runner
-from services.backup.check import Checked, note
-from services.backup.repository import Repository
 from services.dashboard.pages import audit
 from services.dashboard.routes import Role
 from services.platform.database import create_pool, reading_pool
 from services.platform.settings import Settings
+from services.recovery.backup_runs import BackupRun, record_run
 from tests.support.arena.processes import own_login
 from tests.support.dashboard import Client, open_pages, page
 from tests.support.traffic import Traffic
@@ -152,18 +151,25 @@ async def test_a_job_is_told_with_what_nobody_knows(
 
 
 async def test_machinery_shows_backups_and_what_checking_them_found(
-    pool: Pool, ledger: Ledger, settings: Settings, tmp_path: Path
+    pool: Pool, ledger: Ledger, owner: "asyncpg.Connection[asyncpg.Record]", settings: Settings
 ) -> None:
-    async with open_pages(pool, ledger, settings.replace(backup_dir=tmp_path)) as client:
-        assert "No check of a backup is known here" in await page(client, "/machinery")
-        note(Repository(tmp_path), [Checked("20261125T183000Z", "wal", ["one WAL file is <missing>"])])
-        (tmp_path / "20261125T183000Z").mkdir()
-        (tmp_path / "20261125T183000Z" / "backup.json").write_text(
-            '{"label": "20261125T183000Z", "ended_at": "2026-11-25T18:31:00Z", "position": 7}'
+    async with open_pages(pool, ledger, settings) as client:
+        assert "No backup was taken yet" in await page(client, "/machinery")
+        await record_run(
+            owner, BackupRun(kind="backup", backup="20261125T183000Z", position=7, size_bytes=2_000_000)
         )
+        found = BackupRun(
+            kind="drill",
+            backup="20261125T183000Z",
+            restore_s=12.5,
+            lost_s=40.0,
+            problems=["one file is <missing>"],
+        )
+        await record_run(owner, found)
         shown = await page(client, "/machinery")
-    assert "20261125T183000Z wal: one WAL file is &lt;missing&gt;" in shown
-    assert "2026-11-25 18:31" in shown and '<a href="/events/7">7</a>' in shown
+        assert "check or drill of the backups" in await page(client, "/")
+    assert "one file is &lt;missing&gt;" in shown and "20261125T183000Z" in shown
+    assert "2.0 MB" in shown and '<a href="/events/7">7</a>' in shown and "40 s" in shown
 
 
 async def test_machinery_says_what_redis_knows_or_that_it_is_away(

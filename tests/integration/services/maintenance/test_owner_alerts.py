@@ -23,6 +23,7 @@ from services.maintenance.owner_alerts import TEXTS, Cause, OwnerAlerts
 from services.maintenance.verification_memory import VerificationMemory, Verified
 from services.platform.settings import Settings, load_settings
 from services.recovery import checkpoint_files
+from services.recovery.backup_runs import SAID, BackupRun, record_run
 from services.sandbox import chat, telegram
 from services.sandbox.app import Clock
 from tests.support.order_fixture import OrderFixture
@@ -100,12 +101,15 @@ async def plant(
             patch.setattr(shutil, "disk_usage", lambda _: Usage(10**12, 10**12, 1_500_000_000))
         case "paused":
             await ledger.execute(PauseSales(OPERATOR, "dear"), key="pause")
+        case "backup":
+            await record_run(studio.pool, BackupRun(kind="drill", backup="x", problems=["a file is gone"]))
         case "cost" | "welcome":
             await ledger.execute(CheckDayCap(cause, day, 5, 6), key=cause)
 
 
 DETAILS: dict[Cause, str] = {
-    "log": "books, edited", "money": "3", "prompts": "100%", "disk": "1.5 GB", "lag": "balances"
+    "log": "books, edited", "money": "3", "prompts": "100%", "disk": "1.5 GB", "lag": "balances",
+    "backup": SAID["damaged"],
 }  # fmt: skip
 
 

@@ -26,7 +26,7 @@ TUESDAY = "2026-11-24T10:00:00.000000Z"
 
 
 def backup(label: str, ended_at: str, lsn: str = "0/3000028") -> Backup:
-    return Backup(label, ended_at, ended_at, 1.0, "18.6", 1, lsn, lsn, 16 << 20, 7, 1, 0, 0)
+    return Backup(label, ended_at, ended_at, 1.0, "18.6", 1, lsn, lsn, 16 << 20, 7, 1, 0, 0, True)
 
 
 BACKUPS = [backup("monday", MONDAY), backup("tuesday", TUESDAY, "0/5000028")]

@@ -27,8 +27,8 @@ from tests.support.services import ROOT
 COMMANDS = commands()
 
 READS = {
-    "dashboard users list", "doctor", "backup list", "backup check", "clock show", "ledger access",
-    "ledger actions",
+    "dashboard users list", "doctor", "backup list", "backup check", "backup drill", "clock show",
+    "ledger access", "ledger actions",
     "ledger exceptions", "ledger reads", "ledger sample", "models check",
     "dead-letters list", "dead-letters groups", "dead-letters show",
     "jobs list", "jobs show", "ledger balance", "ledger explain", "ledger export", "ledger journal",

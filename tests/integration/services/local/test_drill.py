@@ -1,0 +1,146 @@
+"""Restore drills on a real Postgres that archives."""
+
+import asyncio
+import json
+import os
+from hashlib import sha256
+from pathlib import Path
+
+import asyncpg
+import msgspec
+import pytest
+from prometheus_client import REGISTRY
+
+from events.job import Video
+from ledger import commands as c
+from ledger.log.ledger import Ledger
+from services.backup import stored_files
+from services.backup.drill import WORK
+from services.maintenance.gauges import measure_backups
+from services.maintenance.restore_drill import RestoreDrill
+from services.recovery.backup_runs import BackupStatus, backup_status
+from tests.integration.ledger.conftest import order, rich
+from tests.support.backups import Place, archived, head, play
+from tests.support.servers import OPERATOR
+from tests.support.waiting import eventually
+
+
+async def logged_video(place: Place, account: str) -> Path:
+    """A video that the log names, where it lies."""
+    blob, data = f"videos/{account}.mp4", b"a video"
+    path = place.folder.root / "blobs" / blob
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
+    (place.folder.root / "blobs/p").write_bytes(b"the order's photo")
+    url = place.server.url("neurocards", OPERATOR)
+    async with asyncpg.create_pool(url, min_size=1, max_size=2) as pool, Ledger(url, pool) as ledger:
+        await rich(ledger, account)
+        job = f"job-{account}"
+        await ledger.execute(order(account, f"o-{account}", job), key=f"order:{job}")
+        for command in (
+            c.StartJob(job, 1, "w"),
+            c.RecordPrompt(job, 1, "prompt", "openai", "t"),
+            c.IntendSubmission(job, 1, 1, "k", "m"),
+            c.SucceedJob(job, 1, 1, Video(blob, sha256(data).hexdigest(), len(data))),
+        ):
+            await ledger.execute(command, key=f"{type(command).__name__}:{job}")
+    return path
+
+
+async def status(place: Place) -> BackupStatus:
+    connection = await asyncpg.connect(place.server.url("neurocards"))
+    try:
+        return await backup_status(connection)
+    finally:
+        await connection.close()
+
+
+async def test_a_drill_restores_verifies_and_says_what_a_loss_would_cost(place: Place) -> None:
+    url = place.server.url("neurocards", OPERATOR)
+    assert (await place.command("drill")).exit_code == 4, "without a backup"
+    video = await logged_video(place, "rich")
+    assert (await place.command("take")).exit_code == 0
+    await logged_video(place, "later")  # after the backup: its file cannot be in it
+    await archived(place)
+    restored = await head(url)
+    await play(url, "unarchived-")
+
+    done = await place.command("drill", "-o", "json")
+    assert done.exit_code == 0, done.stdout + done.stderr
+    (row,) = json.loads(done.stdout)
+    lost = await head(url) - restored
+    assert row["result"] == "ok" and row["up_to"] == restored
+    assert row["would_be_lost"].startswith(f"{lost} events, the oldest ") and row["restored_in_s"] > 0
+    known = await status(place)
+    assert (
+        known.concern is None
+        and known.drilled_at_s
+        and known.lost_s
+        and known.restore_s == row["restored_in_s"]
+    )
+    assert not (place.folder.root / WORK).exists()
+
+    kept = place.repository.folder(place.repository.find(None).label)
+    stored = stored_files.read_list(kept)
+    named = [file for file in stored if not file.path.endswith(video.name)]
+    (kept / stored_files.LIST).write_bytes(b"".join(msgspec.json.encode(file) + b"\n" for file in named))
+    connection = await asyncpg.connect(place.server.url("neurocards"))
+    await connection.execute("ALTER TABLE events DISABLE TRIGGER ALL")
+    await connection.execute("UPDATE events SET hash = sha256(hash) WHERE position = $1", restored)
+    await connection.close()
+    done = await place.command("drill", "-o", "json")
+    assert done.exit_code == 3, done.stderr
+    (row,) = json.loads(done.stdout)
+    assert f"videos/{video.name} of position " in row["result"] and "is not in the backup" in row["result"]
+    assert f"another event at position {restored}" in row["result"]
+    assert (await status(place)).concern == "damaged"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files to others")
+async def test_a_drill_reads_the_archive_of_another_container_s_postgres(place: Place) -> None:
+    assert (await place.command("take")).exit_code == 0
+    until = await play(place.server.url("neurocards", OPERATOR), "a-")
+    await archived(place)
+    place.server.stop()
+    for path in (place.repository.wal, *place.repository.wal.iterdir(), *place.repository.root.glob("*.sh")):
+        os.chown(path, 65_534, 65_534)
+    place.server.start()
+    done = await place.command("drill", "-o", "json")
+    (row,) = json.loads(done.stdout)
+    assert (row["up_to"], row["result"]) == (until, "ok")
+    assert not list(place.folder.root.glob("*.drill"))
+
+
+async def test_a_backup_that_does_not_start_is_a_finding_of_the_drill(place: Place) -> None:
+    assert (await place.command("take")).exit_code == 0
+    kept = place.repository.folder(place.repository.find(None).label)
+    (kept / "postgres/global/pg_control").write_bytes(b"")
+    done = await place.command("drill", "-o", "json")
+    assert done.exit_code == 3, done.stderr
+    (row,) = json.loads(done.stdout)
+    assert "recovery failed" in row["result"] and row["would_be_lost"] == "unknown"
+
+
+async def test_maintenance_holds_a_drill_when_it_is_due_and_ends_one_that_is_under_way(place: Place) -> None:
+    url, stop = place.server.url("neurocards", OPERATOR), asyncio.Event()
+    settings = place.settings.replace(database_url=url)
+    await logged_video(place, "a")
+    async with asyncpg.create_pool(url, min_size=1, max_size=2) as pool:
+        work = RestoreDrill(settings, pool, stop)
+        assert await work.run_once() == 0, "there is no backup"
+        assert (await place.command("take")).exit_code == 0
+        stopped = RestoreDrill(settings, pool, stop)
+        under_way = asyncio.create_task(stopped.run_once())
+        await eventually((place.folder.root / WORK).exists, what="the drill begins")
+        stop.set()
+        assert await under_way == 0
+        stop.clear()
+        assert await work.run_once() == 0, "not again at once"
+        os.utime(place.folder.root / "drill.lock", (0, 0))
+        assert await work.run_once() == 1
+        assert await work.run_once() == 0, "it is a week from now"
+        known = await backup_status(pool)
+        await measure_backups(pool)
+    assert known.problems == [] and known.drilled_at_s
+    told = REGISTRY.get_sample_value("neurocards_backup_ok_timestamp_seconds", {"what": "drill"})
+    assert told == known.drilled_at_s
