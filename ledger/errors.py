@@ -24,10 +24,11 @@ LedgerError
 │   ├── PromoNotFoundError
 │   ├── PromoExhaustedError       (why) the code gives nothing any more: disabled, ended, or used up
 │   ├── AlreadyRedeemedError      this account has used the code
-│   ├── UnreadableAccountError    the account's events cannot be folded; nothing may be spent
-│   ├── UnreadableJobError        the job's events cannot be folded; it can still be failed and refunded
-│   ├── UnreadablePaymentError    the payment's events cannot be folded; nothing is decided about it
-│   └── UnreadablePromoError      the code's events cannot be folded; it gives nothing
+│   └── UnreadableError           its events cannot be folded; a newer version may be able to
+│       ├── UnreadableAccountError    nothing may be spent
+│       ├── UnreadableJobError        it can still be failed and refunded
+│       ├── UnreadablePaymentError    nothing is decided about it
+│       └── UnreadablePromoError      it gives nothing
 ├── KeyReusedError                the key belongs to a command with another body
 ├── LedgerBusyError               the queue is full: wait and ask again with the same key
 ├── LedgerUnavailableError        no answer from Postgres in time: ask again with the same key
@@ -188,19 +189,23 @@ class AlreadyRedeemedError(RejectedError):
     """The account has used this code; it works once."""
 
 
-class UnreadableAccountError(RejectedError):
+class UnreadableError(RejectedError):
+    """Events of a stream cannot be folded by this version; asked of a newer one, the answer may differ."""
+
+
+class UnreadableAccountError(UnreadableError):
     """The account's events cannot be folded by this version; refunds still arrive."""
 
 
-class UnreadableJobError(RejectedError):
+class UnreadableJobError(UnreadableError):
     """The job's events cannot be folded by this version; failing and refunding it still works."""
 
 
-class UnreadablePaymentError(RejectedError):
+class UnreadablePaymentError(UnreadableError):
     """The payment's events cannot be folded by this version."""
 
 
-class UnreadablePromoError(RejectedError):
+class UnreadablePromoError(UnreadableError):
     """The code's events cannot be folded by this version."""
 
 

@@ -13,7 +13,7 @@ from aiogram.types.update import UpdateTypeLookupError
 from redis.exceptions import RedisError
 
 from events.errors import NeurocardsError
-from ledger.errors import LedgerBusyError, LedgerUnavailableError
+from ledger.errors import LedgerBusyError, LedgerUnavailableError, UnreadableError
 from services.adapters.telegram import client
 from services.adapters.telegram.updates import tap_of
 from services.bot.context import BotContext
@@ -41,6 +41,8 @@ from services.platform.outage_log import is_database_away
 logger = structlog.get_logger()
 
 HANDLE_TIMEOUT_S = 180.0
+UNREADABLE_S_MAX: Final = 600.0
+"""What a newer version wrote is left to its bots for so long: an upgrade takes minutes."""
 
 
 class HandlerTimeoutError(NeurocardsError):
@@ -75,8 +77,10 @@ class UpdateHandler:
                 raise
             logger.info("chat_is_gone")
 
-    def is_transient(self, error: BaseException) -> bool:
-        """Telegram, Redis, Postgres or the ledger are away or too busy."""
+    def is_transient(self, error: BaseException, waited_s: float) -> bool:
+        """Telegram, Redis, Postgres or the ledger are away or too busy; or a newer bot knows more."""
+        if isinstance(error, UnreadableError):
+            return waited_s < UNREADABLE_S_MAX
         passing = (RedisError, LedgerBusyError, LedgerUnavailableError)
         return client.is_transient(error) or is_database_away(error) or isinstance(error, passing)
 

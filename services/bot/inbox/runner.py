@@ -45,8 +45,8 @@ class InboxHandler(Protocol):
     async def handle(self, stored: StoredUpdate) -> None:
         """Handle an update; may see the same one twice."""
 
-    def is_transient(self, error: BaseException) -> bool:
-        """Whether the surroundings are to blame and waiting helps."""
+    def is_transient(self, error: BaseException, waited_s: float) -> bool:
+        """Whether the surroundings are to blame and waiting helps. It has waited for `waited_s`."""
 
     async def flooded(self, stored: StoredUpdate) -> None:
         """Said before `stored` is handled: earlier ones of its chat were left out. May raise as `handle`."""
@@ -139,6 +139,7 @@ class InboxRunner:
         if stored.begun > BEGUN_MAX:
             return await self._park(stored, f"{stored.begun - 1} processes ended while handling it")
         pauses, told, flooded = Pauses(), stored.troubled_s > 0, stored.dropped > 0
+        before_s = stored.troubled_s
         while not self._stop.is_set():
             try:
                 async with self._slots:
@@ -147,13 +148,13 @@ class InboxRunner:
                         flooded = False
                     await self._handler.handle(stored)
             except Exception as error:  # sorted below: wait, try again, or park
-                if not self._handler.is_transient(error):
+                waited_s = before_s + pauses.waited_s
+                if not self._handler.is_transient(error, waited_s):
                     if (over := await self._failed(stored, error)) is not None:
                         return over
-                    pauses, told = Pauses(), False
+                    before_s, pauses, told = waited_s, Pauses(), False
                     continue
                 self._trouble.met(error)
-                waited_s = stored.troubled_s + pauses.waited_s
                 if waited_s > WAIT_S_MAX:
                     return await self._park(stored, f"waited too long: {error!r}")
                 if not told and waited_s > TELL_AFTER_S:

@@ -1,6 +1,7 @@
 """An inbox with a handler that notes what it is given."""
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -36,6 +37,7 @@ class Recorder:
         self.told: list[int] = []
         self.deaf = 0
         """So often telling of a flood fails."""
+        self.patience_s = math.inf
         self.waited: list[int] = []
         self.apologised: list[int] = []
 
@@ -44,8 +46,8 @@ class Recorder:
             await self.act(stored)
         self.handled.append(stored.update_id)
 
-    def is_transient(self, error: BaseException) -> bool:
-        return isinstance(error, Away)
+    def is_transient(self, error: BaseException, waited_s: float) -> bool:
+        return isinstance(error, Away) and waited_s < self.patience_s
 
     async def flooded(self, stored: StoredUpdate) -> None:
         if self.deaf > 0:

@@ -131,6 +131,25 @@ async def test_trouble_waits_tells_the_person_once_and_goes_on(
     assert [entry["event"] for entry in logs].count("trouble_met") == 1
 
 
+async def test_what_waiting_does_not_help_in_the_end_is_a_failure_with_an_apology(
+    pool: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.bot.inbox.runner.TELL_AFTER_S", 0.05)
+    monkeypatch.setattr("services.bot.inbox.runner.GIVE_BACK_S", 0.1)
+
+    async def act(stored: StoredUpdate) -> None:
+        if stored.update_id == 1:
+            raise Away
+
+    inbox, handler = FilledInbox(pool), Recorder(act)
+    handler.patience_s = 0.5
+    await inbox.store([update(1), update(2)])
+    async with running(inbox, handler):
+        await eventually(lambda: handler.handled == [2])
+    assert (handler.waited, handler.apologised) == ([1], [1])
+    assert await pool.fetchval("SELECT parked_at IS NOT NULL FROM updates")
+
+
 async def test_trouble_without_end_is_parked(pool: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("services.bot.inbox.runner.WAIT_S_MAX", 0.1)
 

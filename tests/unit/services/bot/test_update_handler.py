@@ -10,7 +10,7 @@ from aiogram.exceptions import TelegramForbiddenError, TelegramNetworkError, Tel
 from aiogram.methods import SendMessage
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from ledger.errors import InsufficientCreditsError, LedgerBusyError
+from ledger.errors import InsufficientCreditsError, LedgerBusyError, UnreadableAccountError
 from services.bot.inbox import StoredUpdate
 from services.bot.update_handler import HandlerTimeoutError, UpdateHandler
 from tests.support.bot_session import TEXTS, recorded_bot
@@ -63,7 +63,14 @@ def handler(dispatcher: Any = None) -> tuple[UpdateHandler, Any]:
     ],
 )
 def test_what_passes_by_itself(error: Exception, transient: bool) -> None:
-    assert handler()[0].is_transient(error) is transient
+    assert handler()[0].is_transient(error, 0.0) is transient
+
+
+def test_what_a_newer_version_wrote_is_waited_for_as_long_as_an_upgrade_takes() -> None:
+    error = UnreadableAccountError("account a cannot be read: unknown event type")
+    assert [handler()[0].is_transient(error, waited_s) for waited_s in (0.0, 599.0, 600.0)] == [
+        True, True, False,
+    ]  # fmt: skip
 
 
 async def test_someone_who_blocked_the_bot_counts_as_answered() -> None:
