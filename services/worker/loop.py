@@ -17,8 +17,6 @@ from services.worker.steps.write_prompt import write_prompt
 
 Ending = Literal["finished", "missing", "let_go"]
 
-UNREADABLE_LOOK_S = 15.0
-
 
 async def work(run: JobRun) -> Ending:
     await run.reload()
@@ -36,6 +34,10 @@ async def work(run: JobRun) -> Ending:
             case next_step.Missing():
                 run.log.error("job_unknown_to_the_log")
                 return "missing"
+            case next_step.Unreadable():
+                run.log.error("job_unreadable", reason=run.state.broken)
+                await run.hand_back()
+                return "let_go"
             case next_step.LostLease():
                 run.log.info("job_taken_by_another_run", run=run.run, current=run.state.run)
                 return "let_go"
@@ -48,10 +50,6 @@ async def work(run: JobRun) -> Ending:
 
 async def _do(run: JobRun, step: next_step.Step) -> None:
     match step:
-        case next_step.Unreadable():
-            run.log.error("job_unreadable", reason=run.state.broken)
-            await run.pause(UNREADABLE_LOOK_S)
-            await run.reload()
         case next_step.TimeOut(code):
             await fail_at_deadline(run, code)
         case next_step.Poisoned():

@@ -23,7 +23,7 @@ class Missing(msgspec.Struct, frozen=True):
 
 
 class Unreadable(msgspec.Struct, frozen=True):
-    """An event cannot be read by this version: keep hands off, the deadline will end it."""
+    """An event cannot be read by this version: left to a newer one's worker, or the deadline will end it."""
 
 
 class LostLease(msgspec.Struct, frozen=True):

@@ -60,3 +60,11 @@ async def append(connection: "Connection", *commands: Sequence[Made], **changed:
 
 def joined(values: Any) -> str:
     return _SEPARATOR.join(map(str, values))
+
+
+async def append_unknown(connection: "Connection", stream: str, kind: str = "WroteByNewer") -> None:
+    """An event of a type that this version does not know, as a newer one has allowed and written it."""
+    right = "INSERT INTO ledger.event_rights VALUES ($1, '', $2, false, '{neurocards_operator}')"
+    await connection.execute(right + " ON CONFLICT DO NOTHING", kind, stream.partition("-")[0] + "-")
+    answer = await append(connection, [(stream, kind, {})])
+    assert answer["outcome"] == "ok", answer

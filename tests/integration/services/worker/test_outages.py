@@ -10,6 +10,7 @@ from services.local.valkey import EmbeddedValkey
 from services.platform.redis_keys import JOBS
 from services.streams.entries import GENERATION
 from services.streams.wake import wake_jobs
+from tests.support.hand_made import append_unknown
 from tests.support.waiting import eventually
 from tests.support.worker_fixture import WorkerFixture
 
@@ -188,3 +189,24 @@ async def test_slots_bound_what_is_in_hand(workshop: WorkerFixture) -> None:
     assert len(await workshop.tasks()) == len(jobs)
     await workshop.audit()
     await workshop.nothing_pending()
+
+
+async def test_a_job_that_a_newer_version_wrote_in_is_let_go_and_takes_no_slot(
+    workshop: WorkerFixture,
+) -> None:
+    """Held, it would keep the newer version's worker from it, and others' jobs waiting."""
+    workshop.sandbox.turn(render_seconds=30)
+    first = await workshop.worker(worker_slots=1)
+    (job,) = await workshop.order()
+    await workshop.come_to(job, SubmissionAccepted)
+    await append_unknown(workshop._owner, f"job-{job}")
+    await wake_jobs(workshop.redis, [job])
+    await eventually(lambda: len(first.worker._pool) == 0)
+    workshop.sandbox.turn(render_seconds=0.2)
+    (other,) = await workshop.order()
+    assert (await workshop.ended(other)).outcome == "succeeded"
+
+    state = await workshop.job(job)
+    assert state.broken and not state.outcome and not state.run_open, "handed back: its run was no crash"
+    await workshop.fail(job)
+    assert (await workshop.job(job)).outcome == "failed"
