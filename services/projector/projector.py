@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 import structlog
+from asyncpg import UndefinedColumnError
 
 from events.envelope import Cursor
 from events.errors import CodecError
@@ -23,8 +24,9 @@ logger = structlog.get_logger()
 BATCH_EVENTS = 1000
 STOPPED_RETRY_S = 5.0
 """Soon, since after `neurocards recover` sellers wait for what these tables show."""
-_STOPS = (CodecError, ProjectionError, IntegrityError)
-"""Nothing but a person helps: newer code, a rebuild, or `neurocards recover`."""
+_STOPS = (CodecError, ProjectionError, IntegrityError, UndefinedColumnError)
+"""Nothing but a person helps: newer code (also for a table that it has changed), a rebuild, or `neurocards
+recover`."""
 
 
 class Follower:
@@ -77,6 +79,8 @@ class Follower:
     async def _follow(self, stop: asyncio.Event) -> None:
         cursor = await self._runner.cursor()
         await self._notice_restore(cursor)
+        if cursor.position > self._position:  # a newer version's process could read what we could not
+            self._goes_on()
         self._came_to(cursor)
         POSTGRES.over(self._name)
         while not stop.is_set():
@@ -84,11 +88,14 @@ class Follower:
             if events:
                 cursor = self._reached = await self._runner.apply(events)
                 metrics.APPLIED.labels(self._name).inc(len(events))
-                metrics.STOPPED.labels(self._name).set(0)
-                self._stopped = ""
+                self._goes_on()
                 self._came_to(cursor)
             if self._pace_s and 0 < len(events) < BATCH_EVENTS:
                 await sleep(self._pace_s, stop)
+
+    def _goes_on(self) -> None:
+        metrics.STOPPED.labels(self._name).set(0)
+        self._stopped = ""
 
     def _came_to(self, cursor: Cursor) -> None:
         self._position = cursor.position

@@ -13,7 +13,8 @@ from projections.rebuild.run import rebuild
 from projections.verify.run import check_ledger
 from services.platform.redis import blocking_client
 from services.projector.projector import Follower
-from services.streams.feed import BLOCK_S_MAX, Feed
+from services.streams.feed import BLOCK_S_MAX, Feed, HeadWatch
+from tests.support.hand_made import append_unknown
 from tests.support.services import Services
 from tests.support.state_roots import state_root
 from tests.support.traffic import Traffic
@@ -98,3 +99,46 @@ async def test_what_one_projection_cannot_apply_stops_it_alone_until_it_can(
     await asyncio.gather(*followers)
     for feed in feeds:
         await feed.close()
+
+
+async def test_where_a_newer_version_has_gone_on_it_goes_on_too_and_says_so(
+    traffic: Traffic, pool, ledger: Ledger, owner
+):
+    await traffic.play(5)
+    await append_unknown(owner, "account-future")
+    stop, head = asyncio.Event(), await ledger.read.head()
+
+    async def read(after, *, limit: int, wait_s: float):
+        await asyncio.sleep(0.01)
+        return await ledger.read.following(after, limit)
+
+    follower = Follower(Runner(pool, PROJECTIONS["balances"]), read, stopped_retry_s=0.01)
+    watch = HeadWatch(ledger.read)
+    await watch.run_once()
+    task = asyncio.create_task(follower.run(stop))
+    told = await eventually(lambda: (status := follower.status(watch))["stopped"] and status)
+    assert "upgrade" in told["stopped"] and told["lag"] > 0
+    await pool.execute("UPDATE cursors SET position = $1, hash = $2", head.position, head.hash)
+    await eventually(lambda: follower.status(watch) == {"position": head.position, "lag": 0, "stopped": ""})
+    assert REGISTRY.get_sample_value("neurocards_projection_stopped", {"projection": "balances"}) == 0
+    stop.set()
+    await task
+
+
+async def test_a_table_that_a_newer_version_has_changed_stops_it_and_is_no_outage(
+    traffic: Traffic, pool, ledger: Ledger, owner
+):
+    await traffic.play(5)
+    await owner.execute("DROP VIEW balances; ALTER TABLE balances_v1 RENAME COLUMN terms TO agreed")
+    stop = asyncio.Event()
+
+    async def read(after, *, limit: int, wait_s: float):
+        return await ledger.read.following(after, limit)
+
+    follower = Follower(Runner(pool, PROJECTIONS["balances"]), read, stopped_retry_s=0.01)
+    task = asyncio.create_task(follower.run(stop))
+    await eventually(lambda: "terms" in follower.status(HeadWatch(ledger.read))["stopped"])
+    await owner.execute("ALTER TABLE balances_v1 RENAME COLUMN agreed TO terms")
+    await eventually(lambda: not follower.status(HeadWatch(ledger.read))["stopped"])
+    stop.set()
+    await task
