@@ -282,6 +282,8 @@ relations AS (
            jsonb_build_object('in', r.stream, 'waits', r.waits, 'roles', array_to_string(r.roles, ', '))
     FROM ledger.event_rights r
     UNION ALL
+    SELECT format('migration %s/%s', m.package, m.name), NULL, NULL, '{}' FROM public.schema_migrations m
+    UNION ALL
     -- Who is one of ours, or can do what they can; auditors come and go. The database's owner can do all of it anyway.
     SELECT 'role ' || r.rolname, NULL, NULL, facts FROM (
         SELECT r.rolname, r.ours, jsonb_build_object(

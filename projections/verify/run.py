@@ -161,8 +161,9 @@ async def _conclude(
     more_drift = (
         [f"and {len(drift) - DRIFT_SAID_MAX} more: see the first"] if len(drift) > DRIFT_SAID_MAX else []
     )
+    is_older = any(one.startswith(schema_drift.NEWER) for one in drift)
     for message in (*drift[:DRIFT_SAID_MAX], *more_drift):
-        findings.add("guard", None, message)
+        findings.add("unreadable" if is_older else "guard", None, message)
     placed = {p.position for p in findings.problems if p.kind in CHAIN_KINDS} | spoken_of
     for problem in (*walked["rules"].problems, *walked["models"].problems):
         if problem.kind != "sequence" or problem.position not in placed:

@@ -23,6 +23,8 @@ POSTGRES: Final = (17, 18)
 
 Another one's text of views, and of bodies in standard SQL, is not compared.
 """
+NEWER: Final = "a newer version has applied "
+"""Begins the message that says why this version finds other differences too."""
 _SEPARATOR: Final = " | "
 _UNKNOWN: Final = "?"
 _SAID_MAX: Final = 150
@@ -81,6 +83,9 @@ async def _differences(connection: Connection) -> list[str]:
     there, wanted = await found(connection), expected()
     said = [f"{name} is missing" for name in wanted if name not in there]
     for name, facts in there.items():
+        if name not in wanted and name.startswith("migration "):
+            said.append(NEWER + name)
+            continue
         if name not in wanted:
             said.append(f"{name} is not ours{''.join(f', {key} {facts[key]}' for key in facts)}"[:_SAID_MAX])
             continue

@@ -14,6 +14,7 @@ import resource
 import time
 from collections import Counter
 from collections.abc import Mapping
+from hashlib import sha256
 from typing import Final
 
 import asyncpg
@@ -25,6 +26,7 @@ from events.envelope import GENESIS, Cursor
 from ledger.checkpoints.store import hash_at
 from ledger.postgres import Pool
 from ledger.sql import load_queries
+from projections.verify import schema_drift
 from projections.verify.findings import DATABASE_KINDS, Problem
 from projections.verify.run import Database, Report, verify
 from services.accounts.logged_files import check_files
@@ -62,6 +64,7 @@ class Verification:
         self._begin_at = time.monotonic() + first_s
         self._memory = VerificationMemory(checkpoint_files.folder(settings))
         self._blobs = open_blobs(settings)
+        self._by = sha256(schema_drift.text(schema_drift.expected()).encode()).hexdigest()[:16]
         patient = {"statement_timeout": "5min", "idle_in_transaction_session_timeout": "1h"}
         told = server_settings("verify") | patient | {"default_transaction_read_only": "on"}
         self._database = Database(settings.require_database_url(), told)
@@ -74,7 +77,8 @@ class Verification:
         """Verify if due; whether it was. Raises what asyncpg raises when Postgres is away."""
         seen, report = self._memory.recall(), None
         whole_s = min(max(seen.whole_cpu_s / WHOLE_SHARE, self._every_s), self._whole_every_s)
-        whole = seen.age_s(whole=True) >= whole_s
+        # What another version has found may be only what that one did not know.
+        whole = seen.age_s(whole=True) >= whole_s or (seen.problems != {} and seen.by != self._by)
         due = whole or seen.age_s(whole=False) >= self._every_s
         if due and time.monotonic() >= self._begin_at:
             self._begin_at, before_s = time.monotonic() + FAILED_PAUSE_S, _walks_cpu_s()
@@ -131,7 +135,8 @@ class Verification:
             stored, kept = max(stored, seen.notes_stored), max(kept, seen.notes_kept)
         now_s, head = time.time(), report.head
         last = (now_s, cpu_s) if whole else (seen.whole_at_s, seen.whole_cpu_s)
-        self._memory.keep(Verified(now_s, *last, head.position, head.hash.hex(), problems, stored, kept))
+        place = (head.position, head.hash.hex())
+        self._memory.keep(Verified(now_s, *last, *place, problems, stored, kept, self._by))
         try:
             first, told = (msgspec.json.encode(a).decode() for a in (report.problems[:LOGGED_MAX], problems))
             run = (whole, report.events, head.position, report.found, first, told)

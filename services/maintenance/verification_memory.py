@@ -26,7 +26,8 @@ AHEAD_S: Final = 60.0
 class Verified(msgspec.Struct, frozen=True):
     """The last verification. Epoch seconds of this machine, 0: never; `problems`: kind → how many.
 
-    `whole_cpu_s`: what verifying the whole cost last.
+    `whole_cpu_s`: what verifying the whole cost last. `by`: digest of the schema that the verifying version
+    knows.
     """
 
     new_at_s: float = 0.0
@@ -37,6 +38,7 @@ class Verified(msgspec.Struct, frozen=True):
     problems: dict[str, int] = {}
     notes_stored: int = 0
     notes_kept: int = 0
+    by: str = ""
 
     def age_s(self, *, whole: bool) -> float:
         at_s = self.whole_at_s if whole else self.new_at_s

@@ -142,6 +142,10 @@ CHANGES = [
     ("UPDATE ledger.event_rights SET roles = roles || '{neurocards_web}' WHERE kind = 'manual'",
      "right to append CreditsGranted manual: roles is neurocards_operator, neurocards_bot, n"),
     ("DELETE FROM ledger.event_rights WHERE type = 'JobQueued'", "right to append JobQueued is missing"),
+    ("INSERT INTO schema_migrations (package, name, sha256) VALUES ('p', '9_new.sql', '')",
+     "a newer version has applied migration p/9_new.sql"),
+    ("DELETE FROM schema_migrations WHERE name = '0004_dashboard.sql'",
+     "migration services.migrations/0004_dashboard.sql is missing"),
     ("CREATE OR REPLACE FUNCTION pg_catalog.int8send(bigint) RETURNS bytea LANGUAGE sql IMMUTABLE STRICT "
      "PARALLEL SAFE RETURN '\\x00'::bytea", "function int8send(bigint) is not ours"),
     ("CREATE FUNCTION as_told(json) RETURNS text LANGUAGE sql RETURN '{}'; "

@@ -22,6 +22,7 @@ from services.maintenance.verification_memory import FILE
 from services.platform.settings import Settings, load_settings
 from services.recovery.checkpoint_files import folder, keep_note
 from tests.integration.ledger.tampering import KEY, UNGUARD, project
+from tests.support.hand_made import append_unknown
 from tests.support.traffic import Traffic
 
 if TYPE_CHECKING:
@@ -253,3 +254,27 @@ async def test_signed_notes_that_are_gone_are_missed_until_the_whole_log_went_ba
     await verification.run_once()
     assert metric("problems", kind="rewritten") == 1
     assert metric("problems", kind="checkpoint") == 0
+
+
+async def test_what_a_newer_version_made_is_no_damage_and_the_newer_one_looks_at_once(
+    traffic: Traffic, settings: Settings, pool: "Pool", owner: "Connection", asked: list[int]
+) -> None:
+    older = monitor(settings, pool)
+    await older.run_once()
+    await owner.execute(
+        "INSERT INTO schema_migrations (package, name, sha256) VALUES ('newer', '0099_new.sql', '0')"
+    )
+    await append_unknown(owner, "account-future")
+    due(older)
+    with capture_logs() as logs:
+        await older.run_once()
+    assert metric("problems", kind="guard") == 0 < metric("problems", kind="unreadable")
+    (first, *_) = [log for log in logs if log["event"] == "verification_found"]
+    assert first["message"].endswith("0099_new.sql")
+
+    assert await older.run_once() == 0  # not due
+    upgraded = monitor(settings, pool)
+    upgraded._by = "of the newer schema"
+    await upgraded.run_once()
+    assert asked[-1] == 0, "the whole, though it is not due"
+    assert await upgraded.run_once() == 0
