@@ -14,6 +14,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 from structlog.contextvars import clear_contextvars
 
+from events.errors import UnknownEventTypeError
 from ledger.postgres import TRANSIENT
 from projections.engine.errors import NotInLogError
 from services.dashboard.routes import Role, Route
@@ -141,6 +142,8 @@ async def _answer(request: web.Request, context: Context, error: Exception) -> w
             return await _as_page(request, context, 404, "")
         case NotInLogError():
             return await _as_page(request, context, 404, str(error))
+        case UnknownEventTypeError():  # a newer version's: no defect
+            return await _as_page(request, context, 409, str(error))
     if isinstance(error, TRANSIENT):
         logger.warning("request_failed", route=_route(request), error=str(error))
         return await _as_page(request, context, 503, "")

@@ -8,8 +8,10 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
+import structlog
 from msgspec.structs import astuple
 
+from events.codec import EVENT_TYPES
 from events.envelope import Cursor, Recorded
 from events.stream_names import account_of, payment_of
 from ledger.postgres import Connection, Pool
@@ -21,6 +23,8 @@ from services.notifier.state_metrics import StateMetrics
 from services.streams.feed import Feed, HeadWatch
 
 query = load_queries("services.notifier")
+
+logger = structlog.get_logger()
 
 CONSUMER = "notifier"
 BATCH_EVENTS = 1000
@@ -70,6 +74,7 @@ class LogConsumer:
         self._cursor, fresh = await self._apply(events)
         self._came_to(self._cursor)
         if fresh:
+            _complain(fresh)
             self._on_change()
             await self._times.saw(fresh)
         return len(fresh)
@@ -94,6 +99,12 @@ class LogConsumer:
             last = place.fresh[-1].cursor
             await cursors.move(connection, CONSUMER, place.version, last)
         return last, place.fresh
+
+
+def _complain(events: list[Recorded]) -> None:
+    """An error for types that only a newer version knows: what they owe a seller is not told by this one."""
+    if unknown := {event.type for event in events} - EVENT_TYPES.keys():
+        logger.error("events_unknown", types=sorted(unknown), up_to=events[-1].position)
 
 
 async def _write(connection: Connection, changes: Changes) -> None:

@@ -20,6 +20,7 @@ from services.platform.settings import Settings
 from services.recovery.backup_runs import BackupRun, record_run
 from tests.support.arena.processes import own_login
 from tests.support.dashboard import Client, open_pages, page
+from tests.support.hand_made import append_unknown
 from tests.support.traffic import Traffic
 
 LINKED = re.compile(r'href="(/events\?[^"]*&amp;is=[^"]+)"')
@@ -148,6 +149,14 @@ async def test_a_job_is_told_with_what_nobody_knows(
     for n, command in enumerate(commands):
         await ledger.execute(command, key=f"told{n}")
     assert "Nobody knows whether submission 1 arrived" in await page(client, f"/jobs/{new}")
+
+
+async def test_a_job_that_a_newer_version_wrote_in_is_no_defect(
+    client: Client, traffic: Traffic, owner: "asyncpg.Connection[asyncpg.Record]"
+) -> None:
+    (job,) = await traffic.order(1)
+    await append_unknown(owner, f"job-{job}")
+    assert "this code is older than the log, upgrade" in await page(client, f"/jobs/{job}", status=409)
 
 
 async def test_machinery_shows_backups_and_what_checking_them_found(
