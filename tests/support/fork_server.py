@@ -84,11 +84,17 @@ def call(function: Callable[..., None], *arguments: Any, pipe: Connection | None
 
 
 def neurocards(
-    words: Sequence[str], *, cwd: Path, env: Mapping[str, str], timeout: float = 120, umask: int = 0o022
+    words: Sequence[str],
+    *,
+    cwd: Path,
+    env: Mapping[str, str],
+    timeout: float = 120,
+    umask: int = 0o022,
+    server: Path | None = None,
 ) -> "subprocess.CompletedProcess[str]":
     """Run `neurocards words` to its end, as subprocess.run would."""
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-        child = start("services.cli", *words, cwd=cwd, env=env, out=out, err=err, umask=umask)
+        child = start("services.cli", *words, cwd=cwd, env=env, out=out, err=err, umask=umask, server=server)
         try:
             code = child.wait(timeout)
         except BaseException:
@@ -107,18 +113,23 @@ def session() -> Path:
     with (folder / "fork-server.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not path.exists():
-            with (folder / "fork-server.log").open("wb") as log, socket.socket(socket.AF_UNIX) as listener:
-                listener.bind(f"{path}.new")
-                listener.listen(128)
-                numbers = (str(listener.fileno()), str(pid))
-                server = subprocess.Popen(
-                    [sys.executable, "-m", "tests.support.fork_server_main", *numbers],
-                    cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                    pass_fds=(listener.fileno(),), start_new_session=True,
-                )  # fmt: skip
-                _started.append(server)
-            Path(f"{path}.new").rename(path)
+            _started.append(serve(path, pid))
     return path
+
+
+def serve(path: Path, watched_pid: int, root: Path = ROOT) -> "subprocess.Popen[bytes]":
+    """A fork server at the socket `path`, of the source at `root`; it ends with the watched process."""
+    with path.with_suffix(".log").open("wb") as log, socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(f"{path}.new")
+        listener.listen(128)
+        numbers = (str(listener.fileno()), str(watched_pid))
+        server = subprocess.Popen(
+            [sys.executable, "-m", "tests.support.fork_server_main", *numbers],
+            cwd=root, env=os.environ | {"PYTHONPATH": str(root)}, stdin=subprocess.DEVNULL,
+            stdout=log, stderr=log, pass_fds=(listener.fileno(),), start_new_session=True,
+        )  # fmt: skip
+    Path(f"{path}.new").rename(path)
+    return server
 
 
 _started: "list[subprocess.Popen[bytes]]" = []

@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 import httpx
 
@@ -30,11 +30,19 @@ def clean_environment(**settings: Any) -> dict[str, str]:
     return kept | {name: str(value) for name, value in settings.items()}
 
 
+class Version(NamedTuple):
+    """A source tree, and the fork server that has imported it; None: the session's."""
+
+    root: Path
+    server: Path | None = None
+
+
 class ServiceProcess:
     """`neurocards serve <service>` in a folder of its own, so that no .env of the repository is read.
 
     Ends with the test process, even when that is killed. `log` is everything it wrote. It starts from the
-    fork server, unless `command` is another program. `module` is run in place of the command line's.
+    fork server, unless `command` is another program. `module` is run in place of the command line's,
+    `version` in place of this source.
     """
 
     def __init__(
@@ -46,10 +54,12 @@ class ServiceProcess:
         name: str | None = None,
         command: Sequence[str] | None = None,
         module: str = CLI,
+        version: Version | None = None,
     ) -> None:
         self.service = service
         self.name = name or service
         self._module = module
+        self._version = version or Version(ROOT)
         self._command = list(command or (sys.executable, "-m", module, "serve", service))
         self.folder = folder / self.name
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -75,11 +85,12 @@ class ServiceProcess:
         return self
 
     def _launch(self, log: IO[bytes], lifeline: int) -> "subprocess.Popen[bytes] | fork_server.Child":
-        env = self._env | {"PYTHONPATH": str(ROOT)}
+        env = self._env | {"PYTHONPATH": str(self._version.root)}
         if self._command[:3] == [sys.executable, "-m", self._module]:
             return fork_server.start(
                 self._module, *self._command[3:],
                 cwd=self.folder, env=env, out=log, err=log, lifeline=lifeline,
+                server=self._version.server,
             )  # fmt: skip
         return subprocess.Popen(
             self._command,
@@ -210,6 +221,7 @@ class Services:
         wait_s: float | None = PATIENCE_S,
         module: str = CLI,
         before: Sequence[str] = (),
+        version: Version | None = None,
         **env: Any,
     ) -> ServiceProcess:
         """Start one; `name` tells two of a kind apart, `env` (variable names) comes on top.
@@ -218,7 +230,13 @@ class Services:
         """
         command = [*before, sys.executable, "-m", module, "serve", service] if before else None
         process = ServiceProcess(
-            service, self.folder, self.env | env, name=name, command=command, module=module
+            service,
+            self.folder,
+            self.env | env,
+            name=name,
+            command=command,
+            module=module,
+            version=version,
         )
         self.all.append(process)
         return process.start(wait_s=wait_s)

@@ -156,7 +156,7 @@ def test_a_process_ends_with_its_starter_even_when_its_loop_hangs(start: Start) 
 @pytest.mark.parametrize("endpoint", ["", "http://127.0.0.1:9"])
 def test_spans_are_exported_only_when_traces_are_on(services: Services, endpoint: str) -> None:
     """What sends them is not even loaded, in a process that has imported all services."""
-    settings = {"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint}
-    process = services.start("fake", module="tests.support.loaded_modules", wait_s=None, **settings)
+    module = "tests.support.loaded_modules"
+    process = services.start("fake", module=module, wait_s=None, OTEL_EXPORTER_OTLP_ENDPOINT=endpoint)
     assert process.wait_ended(60) == 0
     assert ("opentelemetry.exporter" in process.log.partition("loaded:")[2]) == bool(endpoint)
