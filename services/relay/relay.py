@@ -97,6 +97,7 @@ class Relay:
         self._trim_at = time.monotonic() + trim_every_s
         self._position = self._head = 0
         self._halted = ""
+        self._failures = 0
         self._trouble = OutageLog("publishing")
 
     def status(self) -> dict[str, Any]:
@@ -109,18 +110,17 @@ class Relay:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Publish until `stop`. Waits out servers that are away, and streams that the log contradicts."""
-        failures = 0
+        raced = 0
         while not stop.is_set():
             try:
                 place = await self._find_place()
                 if place is None:
-                    failures += 1
-                    await sleep(backoff_s(failures, 0.01, 0.5), stop)
+                    raced += 1
+                    await sleep(backoff_s(raced, 0.01, 0.5), stop)
                     continue
+                raced = 0
                 metrics.HALTED.set(0)
                 self._halted = ""
-                failures = 0
-                self._trouble.over()
                 await self._publish_from(place, stop)
             except IntegrityError as error:
                 metrics.HALTED.set(1)
@@ -131,9 +131,10 @@ class Relay:
                 await sleep(self._halted_retry_s, stop)
             except _TROUBLE as error:
                 metrics.TROUBLES.inc()
-                failures += 1
+                self._failures += 1
+                self._trim_at = 0.0  # a Redis whose disk is full can be read: well is what takes writes
                 self._trouble.met(error)
-                await sleep(backoff_s(failures, 0.1, 5.0), stop)
+                await sleep(backoff_s(self._failures, 0.1, 5.0), stop)
 
     async def _find_place(self) -> Place | None:
         """Where to publish on, in streams made anew if need be; None: look again. Raises StreamMismatchError
@@ -204,6 +205,8 @@ class Relay:
         self._head = (await self._reader.head()).position
         self._came_to(place.cursor.position)
         trimmed = await self._scripts.trim_jobs(await self._pool.fetchval(query("lowest_unfinished")))
+        self._failures = 0
+        self._trouble.over()
         if trimmed:
             logger.debug("jobs_trimmed", entries=trimmed)
 

@@ -9,13 +9,11 @@ import contextlib
 from collections.abc import Callable, Iterable
 from typing import Final
 
-import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from services.platform.outage_log import REDIS
 from services.platform.redis_keys import WAKE_CHANNEL
-
-logger = structlog.get_logger()
 
 RECLAIM: Final = b"reclaim"
 _JOB: Final = b"job:"
@@ -41,6 +39,7 @@ async def listen(redis: Redis, on_job: Callable[[str], None], on_reclaim: Callab
         try:
             async with redis.pubsub() as pubsub:
                 await pubsub.subscribe(WAKE_CHANNEL)
+                REDIS.over("wake")
                 while True:
                     message = await pubsub.get_message(ignore_subscribe_messages=True, timeout=3.0)
                     data = message["data"] if message else b""
@@ -50,15 +49,16 @@ async def listen(redis: Redis, on_job: Callable[[str], None], on_reclaim: Callab
                         for job in data.removeprefix(_JOB).decode("utf-8", "replace").split(_BETWEEN):
                             on_job(job)
         except (RedisError, OSError) as error:
-            logger.warning("wake_interrupted", error=repr(error))
+            REDIS.met(error, "wake")
             await asyncio.sleep(1.0)
 
 
 async def _publish(redis: Redis, message: bytes) -> None:
     try:
         await redis.publish(WAKE_CHANNEL, message)
+        REDIS.over("hints")
     except (RedisError, OSError) as error:
-        logger.warning("wake_not_sent", error=repr(error))
+        REDIS.met(error, "hints")
 
 
 class Waker:

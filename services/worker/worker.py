@@ -16,6 +16,7 @@ from services.generation.wait_estimate import MEASURE_EVERY_S
 from services.platform.backoff import backoff_s
 from services.platform.health import Check
 from services.platform.ids import new_id
+from services.platform.outage_log import REDIS
 from services.platform.periodic import end_tasks, repeat
 from services.platform.redis_keys import JOBS
 from services.streams import wake
@@ -100,11 +101,12 @@ class Worker:
                 await self._consumer.start()
             except (RedisError, OSError) as error:
                 failures += 1
-                logger.warning("redis_waited_for", error=repr(error))
+                REDIS.met(error, "seat")
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(backoff_s(failures, 0.2, 5.0)):
                         await stop.wait()
             else:
+                REDIS.over("seat")
                 return True
         return False
 

@@ -1,11 +1,19 @@
-"""A disk of its own for a folder, small enough to be filled."""
+"""A disk of its own for a folder, small enough to be filled; and a Redis that keeps its data on one."""
 
+import asyncio
 import contextlib
 import subprocess
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
+from redis.asyncio import Redis
+from redis.exceptions import ResponseError
+
+from services.platform.redis import command_client
+from services.platform.settings import load_settings
+from tests.support.servers import own_valkey, short_folder
 
 
 class SmallDisk:
@@ -48,3 +56,38 @@ def _mount(*words: str | Path) -> None:
     tried = subprocess.run(["mount", *words], check=False, capture_output=True, text=True)
     if tried.returncode:
         pytest.skip(f"no small disk can be made here: {tried.stderr.strip()}")
+
+
+class SmallRedis(msgspec.Struct):
+    """A Redis on a small disk."""
+
+    disk: SmallDisk
+    url: str
+    redis: Redis
+
+    async def refuse_writes(self) -> None:
+        """Fill its disk, and write until it takes nothing any more: it says MISCONF, and reads go on."""
+        self.disk.fill()
+        with pytest.raises(ResponseError, match="MISCONF.*No space left"):
+            while True:
+                await self.redis.set("weight", bytes(4096))
+
+    async def make_room(self) -> None:
+        """Free the disk; a moment later the server has seen it."""
+        self.disk.free()
+        while True:
+            with contextlib.suppress(ResponseError):
+                await self.redis.delete("weight")
+                return
+            await asyncio.sleep(0.02)
+
+
+@contextlib.asynccontextmanager
+async def small_redis() -> AsyncIterator[SmallRedis]:
+    with (
+        short_folder() as folder,
+        small_disk(folder / "disk", 16) as disk,
+        own_valkey(disk.folder, durable=True) as server,
+    ):
+        async with command_client(load_settings(redis_url=server.url())) as redis:
+            yield SmallRedis(disk, server.url(), redis)

@@ -31,6 +31,7 @@ from services.platform.redis import command_client
 from services.platform.settings import Settings, load_settings
 from tests.support import servers
 from tests.support.services import services_in
+from tests.support.small_disk import small_redis
 from tests.support.waiting import PATIENCE_S, eventually
 
 HOST = "127.0.0.1"
@@ -149,3 +150,11 @@ async def test_another_host_of_the_url_tells_it_where_no_redis_does(pair: Pair) 
     with pytest.raises(TwoPrimariesError):
         await fence(first)
     await fence(Primary(first.system + 1, 1))  # a cluster of its own
+
+
+async def test_the_old_one_is_refused_also_where_redis_takes_no_writes() -> None:
+    async with small_redis() as small:
+        mark = PrimaryMark(load_settings(redis_url=small.url), "test")
+        assert await mark.published(Primary(7, 2)) == 2
+        await small.refuse_writes()
+        assert await mark.published(Primary(7, 1)) == 2

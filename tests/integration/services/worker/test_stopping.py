@@ -128,6 +128,6 @@ async def test_a_stop_before_redis_was_ever_reached(workshop: WorkerFixture, ser
         "SANDBOX_URL": workshop.sandbox.url,
     }
     process = await asyncio.to_thread(partial(services.start, "worker", **nowhere))
-    await eventually(lambda: "redis_waited_for" in process.log, what="it waits for Redis")
+    await eventually(lambda: "trouble_met" in process.log, what="it waits for Redis")
     process.signal(signal.SIGTERM)
     assert await ended(process) == 0
