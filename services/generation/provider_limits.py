@@ -198,7 +198,8 @@ async def look(redis: Redis, window_s: float) -> tuple[list[ProviderAccount], in
         pipe.hgetall(KIE_BALANCES)
         pipe.hgetall(KIE_RESTING)
         pipe.zcard(KIE_WAITING)
-        (seconds, micros), raw_balances, raw_rests, waiting = await pipe.execute()
+        pipe.ping()  # refused with writes by one whose disk is full
+        (seconds, micros), raw_balances, raw_rests, waiting, _ = await pipe.execute()
     now_s = seconds + micros / 1e6
     until_ms = {name.decode(): int(value) for name, value in raw_rests.items() if b":" not in name}
     rests = {name: value / 1000 - now_s for name, value in until_ms.items()}

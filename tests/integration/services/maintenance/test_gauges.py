@@ -30,6 +30,7 @@ from services.platform.redis import command_client
 from services.platform.settings import load_settings
 from tests.integration.services.maintenance.conftest import metric, overdue, recorded_at
 from tests.support.order_fixture import OrderFixture
+from tests.support.small_disk import small_redis
 
 if TYPE_CHECKING:
     Pool = asyncpg.Pool[asyncpg.Record]
@@ -116,6 +117,17 @@ async def test_while_redis_is_away_the_last_known_rests_stay() -> None:
     assert await Rests(Accounts(r3=Decimal(0)), away).run_once() == 0
     assert metric("maintenance_redis_failures_total") == failures + 1
     await away.aclose()
+
+
+async def test_a_redis_that_takes_no_writes_counts_as_away_though_it_can_be_read() -> None:
+    async with small_redis() as small:
+        rests = Rests(Accounts(r4=Decimal(0)), small.redis)
+        failures = metric("maintenance_redis_failures_total")
+        await rests.run_once()
+        assert metric("maintenance_redis_failures_total") == failures
+        await small.refuse_writes()
+        await rests.run_once()
+        assert metric("maintenance_redis_failures_total") == failures + 1
 
 
 async def test_open_jobs_by_state(studio: OrderFixture, pool: "Pool", ledger: Ledger) -> None:
