@@ -9,6 +9,7 @@ import msgspec
 
 from ledger.errors import WhyPaused
 from services.generation.provider_limits import ProviderAccount
+from services.platform import disks
 from services.platform.catalogues import N_
 from services.recovery.backup_runs import Concern
 
@@ -18,7 +19,6 @@ LAG_US: Final = 60_000_000
 UNVERIFIED_US: Final = 3_600_000_000
 NOTE_US: Final = 3_600_000_000
 STUCK_US: Final = 600_000_000
-DISK_BYTES_MIN: Final = 2_000_000_000
 
 
 class Cause(msgspec.Struct, frozen=True):
@@ -150,7 +150,7 @@ def _beside(known: Known) -> Iterable[Cause]:
         yield _cause("balance", most=f"{max(balances):g}")
     if known.redis is not None:
         yield _cause("redis", why=known.redis)
-    if known.free_bytes is not None and known.free_bytes < DISK_BYTES_MIN:
+    if known.free_bytes is not None and known.free_bytes < disks.LITTLE_BYTES:
         yield _cause("disk", free=f"{known.free_bytes / 1e9:.1f}")
 
 

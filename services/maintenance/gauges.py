@@ -1,8 +1,6 @@
 """Gauges of maintenance. Times are the database's, not this machine's."""
 
 import asyncio
-import contextlib
-import shutil
 import time
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
@@ -25,6 +23,7 @@ from services.generation.provider_limits import look, note_balances
 from services.maintenance import metrics
 from services.operations.runner import query as operations_query
 from services.payments.reconciliation import Kind as DifferenceKind
+from services.platform.disks import free_bytes
 from services.platform.redis import RedisBreaker
 from services.platform.redis_keys import JOBS, LEDGER
 from services.recovery.backup_runs import backup_status
@@ -117,12 +116,13 @@ async def measure_backups(pool: Pool) -> int:
 
 
 async def measure_disks(folders: Mapping[str, Path | None]) -> int:
-    """Measure the room on the disk of each folder that is there."""
+    """Measure the room on the disk of each folder that can be seen."""
     for name, folder in folders.items():
-        if folder is None:
-            continue
-        with contextlib.suppress(FileNotFoundError):
-            metrics.FREE_BYTES.labels(name).set((await asyncio.to_thread(shutil.disk_usage, folder)).free)
+        free = None if folder is None else await asyncio.to_thread(free_bytes, folder)
+        if free is None:
+            metrics.FREE_BYTES.remove(name)
+        else:
+            metrics.FREE_BYTES.labels(name).set(free)
     return 0
 
 

@@ -5,7 +5,6 @@ message is due until it is taken. docs/decisions/owners-brakes.md.
 """
 
 import asyncio
-import shutil
 import time
 from importlib.resources import files
 from typing import Final, Literal
@@ -23,6 +22,7 @@ from services.generation.catalogue import load_catalogue
 from services.maintenance import metrics
 from services.maintenance.gauges import Balances
 from services.maintenance.verification_memory import VerificationMemory
+from services.platform import disks
 from services.platform.settings import Settings
 from services.recovery import checkpoint_files
 from services.recovery.backup_runs import SAID, backup_status
@@ -34,7 +34,6 @@ logger = structlog.get_logger()
 Cause = Literal["deadline", "log", "money", "prompts", "disk", "lag", "paused", "cost", "welcome", "backup"]
 
 LAG_S: Final = 60.0
-DISK_BYTES_MIN: Final = 2_000_000_000
 PROMPTS_MIN: Final = 5
 _MARKS: Final = {True: "🚨 ", False: "✅ <b>Over / прошло:</b> "}
 
@@ -84,18 +83,19 @@ class OwnerAlerts:
         row = await self._pool.fetchrow(query("owner_causes"))
         assert row is not None
         sales, now_us = await self._ledger.read.sales(), self._ledger.now_us()
-        free = (await asyncio.to_thread(shutil.disk_usage, self._settings.data_dir)).free
+        free = await asyncio.to_thread(disks.free_bytes, self._settings.data_dir)
         share = row["fallbacks"] / row["prompts"] if row["prompts"] >= PROMPTS_MIN else 0.0
         found: dict[Cause, str | None] = {
             "deadline": "" if row["overdue"] else None,
             "prompts": f"{share:.0%}" if share > self._settings.prompt_fallback_share_max else None,
-            "disk": f"{free / 1e9:.1f} GB" if free < DISK_BYTES_MIN else None,
             "paused": "" if sales.closed(now_us) == "paused" else None,
             "cost": "" if sales.cost_day == day_of(now_us) else None,
             "welcome": "" if sales.welcome_day == day_of(now_us) else None,
         }
         concern = (await backup_status(self._pool)).concern
         found["backup"] = SAID[concern] if concern else None
+        if free is not None:
+            found["disk"] = f"{free / 1e9:.1f} GB" if free < disks.LITTLE_BYTES else None
         if (verified := self._verified.recall()).new_at_s:
             found["log"] = ", ".join(sorted(verified.problems)) or None
         if (most := self._balances.most) is not None:

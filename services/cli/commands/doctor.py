@@ -85,7 +85,7 @@ async def _examine(live: bool, yes: bool) -> list[Check]:
     return [
         *machine.check_env_file(),
         *machine.check_secret_files(settings),
-        machine.check_folder(settings),
+        *machine.check_folders(settings),
         machine.check_styles(),
         machine.check_forget_secret(settings),
         machine.check_callback_secret(settings),

@@ -2,7 +2,6 @@
 
 import difflib
 import os
-import shutil
 import stat
 from collections.abc import Callable
 from pathlib import Path
@@ -16,12 +15,11 @@ from services.generation.prompts.styles import StyleError, load_styles
 from services.local.binaries import find_postgres, find_valkey
 from services.local.data_dir import DataFolder
 from services.local.processes import port_is_free
+from services.platform import disks
 from services.platform.errors import SettingsError, StartError
 from services.platform.settings import Settings, variable_name
 from services.platform.settings_secrets import SECRETS
 from services.recovery import checkpoint_files
-
-_LITTLE_DISK_BYTES = 2_000_000_000
 
 
 def check_env_file() -> list[Check]:
@@ -51,21 +49,24 @@ def check_secret_files(settings: Settings) -> list[Check]:
     return [ok("SECRETS_DIR", "every file there is a secret of ours")]
 
 
-def check_folder(settings: Settings) -> Check:
+def check_folders(settings: Settings) -> list[Check]:
+    """Whether the data folder can be written to, and which disk is short of room."""
     folder = DataFolder(settings.data_dir)
     nearest = next(path for path in (folder.root, *folder.root.parents) if path.exists())
     if not os.access(nearest, os.W_OK):
-        return fail("NEUROCARDS_DATA_DIR", f"{nearest} is not writable", "choose a folder you may write to")
-    free = shutil.disk_usage(nearest).free
-    if free < _LITTLE_DISK_BYTES:
-        found = f"{folder.root}: only {free // 1_000_000} MB free"
-        return warn("NEUROCARDS_DATA_DIR", found, "videos need room: free some, or choose another disk")
-    there = settings.backup_dir
-    if there is not None and there.exists() and shutil.disk_usage(there).free < _LITTLE_DISK_BYTES:
-        advice = "free some: without room Postgres keeps its WAL, and fills its own disk"
-        return warn("BACKUP_DIR", f"{there}: less than {_LITTLE_DISK_BYTES // 1_000_000} MB free", advice)
+        found = f"{nearest} is not writable"
+        return [fail("NEUROCARDS_DATA_DIR", found, "choose a folder you may write to")]
+    looked_at = [
+        ("NEUROCARDS_DATA_DIR", nearest, "videos need room: free some, or choose another disk"),
+        ("BACKUP_DIR", settings.backup_dir, "free some: without room Postgres fills its own disk with WAL"),
+    ]
+    short = [
+        warn(name, f"{there}: only {free // 1_000_000} MB free", advice)
+        for name, there, advice in looked_at
+        if there and (free := disks.free_bytes(there)) is not None and free < disks.LITTLE_BYTES
+    ]
     used = "a `neurocards up` runs on it" if folder.in_use() else "not in use"
-    return ok("NEUROCARDS_DATA_DIR", f"{folder.root}: {used}")
+    return short or [ok("NEUROCARDS_DATA_DIR", f"{folder.root}: {used}")]
 
 
 def check_styles() -> Check:

@@ -4,9 +4,7 @@ Days are the read model `daily`'s, in UTC; each figure leads to its events up to
 """
 
 import asyncio
-import shutil
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -26,6 +24,7 @@ from services.operations.models import model_rows
 from services.operations.runner import query as operations_query
 from services.operations.statistics import Range, days
 from services.platform.catalogues import N_
+from services.platform.disks import free_bytes
 from services.platform.errors import explain
 from services.recovery.backup_runs import backup_status
 
@@ -84,7 +83,7 @@ async def home(visit: Visit) -> web.Response:
     known = Known(
         row, readers, await model_rows(visit.pool), alerts, accounts, redis,
         (await visit.context.ledger.read.sales()).closed(now_us),
-        await asyncio.to_thread(_free_bytes, settings.data_dir),
+        await asyncio.to_thread(free_bytes, settings.data_dir),
         min(model.provider_credits for model in load_catalogue().models if model.enabled),
         settings.verify_every_seconds > 0,
         len(await visit.pool.fetch(operations_query("open_proposals"))), backups.concern,
@@ -195,14 +194,6 @@ def _took(text: str | None) -> Figure:
     us, _, job = (text or "").partition(" ")
     of = Filter(("JobQueued", "JobSucceeded"), job=job)
     return Figure(int(us) / 1e6 if us else None, "seconds", of, SPAN)
-
-
-def _free_bytes(folder: Path) -> int | None:
-    """None where this process has no such folder."""
-    try:
-        return shutil.disk_usage(folder.expanduser()).free
-    except OSError:
-        return None
 
 
 ROUTES = (Route("GET", "/", home),)

@@ -124,6 +124,18 @@ async def test_each_cause_is_told(
     assert await told(sandbox) == ["🚨 " + TEXTS[cause].en.format(DETAILS.get(cause, ""))]
 
 
+async def test_a_disk_that_cannot_be_looked_at_keeps_no_other_cause_from_being_told(
+    alerts: OwnerAlerts, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(shutil, "disk_usage", gone)
+    await ledger.execute(PauseSales(OPERATOR, "dear"), key="pause")
+    assert await alerts.run_once() == 1
+    assert "disk" not in await alerts.look()
+
+
 async def test_a_cause_is_told_once_and_its_end_once_by_whatever_process(
     alerts: OwnerAlerts, settings: Settings, sandbox: Outside, ledger: Ledger, pool: "Pool"
 ) -> None:
