@@ -20,6 +20,7 @@ import re
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
+from filecmp import cmp
 from pathlib import Path
 from shlex import quote
 
@@ -97,12 +98,15 @@ class Repository:
                     os.chown(self.wal, user.pw_uid, user.pw_gid)
             owner = self.wal.stat()  # the user of another container's Postgres, perhaps
             for name in _SCRIPTS:
-                fresh = self.root / f"{name}.new"
-                shutil.copyfile(Path(__file__).with_name(name), fresh)
+                script, fresh = self.root / name, self.root / f"{name}.new"
+                source = Path(__file__).with_name(name)
+                if script.exists() and script.stat().st_uid == owner.st_uid and cmp(source, script, False):
+                    continue  # so that a full disk does not keep the system from starting
+                shutil.copyfile(source, fresh)
                 fresh.chmod(0o600)
                 if user:
                     os.chown(fresh, owner.st_uid, owner.st_gid)
-                fresh.replace(self.root / name)
+                fresh.replace(script)
         except OSError as error:
             raise BackupError(
                 f"BACKUP_DIR: cannot write to {self.root}: {error.strerror}; choose another folder"

@@ -6,6 +6,7 @@ Everything else runs meanwhile. A crash leaves a folder with a dot; the next bac
 """
 
 import asyncio
+import errno
 import os
 import shutil
 import time
@@ -32,6 +33,7 @@ FILES: Final = "files"
 
 _LOOK_EVERY_S = 0.5
 _WORDS_SHOWN: Final = 2000
+_NO_ROOM: Final = os.strerror(errno.ENOSPC)
 _SERVER = """
 SELECT current_setting('server_version_num')::int / 10000 AS major,
        current_setting('server_version') AS version,
@@ -123,8 +125,10 @@ async def _take(
             _tree_bytes(partial / "postgres"), len(kept), sum(file.size_bytes for file in kept), blobs,
         )  # fmt: skip
         _write(partial / "backup.json", msgspec.json.format(msgspec.json.encode(backup)))
-    except BaseException:
+    except BaseException as error:
         shutil.rmtree(partial, ignore_errors=True)
+        if _NO_ROOM in str(error) and (isinstance(error, OSError) or str(partial) in str(error)):
+            raise BackupError(f"no room for a backup in {repository.root}: remove the oldest one") from error
         raise
     partial.rename(repository.folder(label))
     stored_files.sync(repository.root)
@@ -221,7 +225,7 @@ def without_password(url: str) -> tuple[str, str | None]:
 async def _run(command: list[str], env: dict[str, str]) -> tuple[int, str]:
     process = await asyncio.create_subprocess_exec(
         *command,
-        env=os.environ | env,
+        env=os.environ | env | {"LC_ALL": "C"},
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,

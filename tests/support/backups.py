@@ -1,6 +1,8 @@
 """A real Postgres that archives as docker-compose.yml tells it to, with a folder for backups."""
 
 import asyncio
+import contextlib
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import asyncpg
@@ -13,6 +15,7 @@ from services.cli import connections
 from services.cli.main import app
 from services.local.data_dir import DataFolder
 from services.local.postgres import EmbeddedPostgres
+from services.migrations import migrate
 from services.platform.settings import Settings, load_settings
 from tests.support.cli_runner import CliRunner, Result
 from tests.support.compose import load
@@ -72,6 +75,17 @@ class Place:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(connections, "configure_command_logging", lambda *_: None)
             return await asyncio.to_thread(CliRunner().invoke, app, ["backup", *words], env=env)
+
+
+@contextlib.asynccontextmanager
+async def placed(root: Path) -> AsyncIterator[Place]:
+    place = Place(root)
+    connection = await asyncpg.connect(place.server.url())
+    await connection.execute("CREATE DATABASE neurocards")
+    await connection.close()
+    await migrate(place.server.url("neurocards"))
+    yield place
+    place.server.stop()
 
 
 async def play(url: str, prefix: str) -> int:

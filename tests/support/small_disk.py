@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import shutil
 import subprocess
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -21,11 +22,11 @@ class SmallDisk:
         self.folder = folder
         self._weight = folder / "weight"
 
-    def fill(self) -> None:
-        """To the last byte."""
+    def fill(self, room_bytes: int = 0) -> None:
+        """To the last byte, or until there is only so much room."""
         block = bytes(65_536)
         with contextlib.suppress(OSError), self._weight.open("wb", buffering=0) as file:
-            while block:
+            while shutil.disk_usage(self.folder).free > room_bytes or not room_bytes:
                 block = block[file.write(block) :] or bytes(65_536)
 
     def free(self) -> None:

@@ -1,6 +1,7 @@
 """Backup and point-in-time restore on a real Postgres that archives as docker-compose.yml tells it to."""
 
 import json
+import re
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -16,9 +17,10 @@ from services.maintenance.gauges import measure_wal_archive
 from services.platform.blob_stores import open_blobs
 from services.platform.blobs import one_chunk
 from services.platform.settings import load_settings
-from tests.support.backups import Place, archived, head, later_than, play
+from tests.support.backups import Place, archived, head, later_than, placed, play
 from tests.support.s3_servers import KEY, missing, running
-from tests.support.servers import OPERATOR
+from tests.support.servers import OPERATOR, short_folder
+from tests.support.small_disk import small_disk
 from tests.support.waiting import eventually
 
 
@@ -90,36 +92,63 @@ async def test_damage_is_found_and_named(place: Place) -> None:
     assert "cannot be read" in wal
 
 
+async def failed_last(pool: "asyncpg.Pool[asyncpg.Record]") -> bool:
+    """Whether archiving has worked and failed since: the first condition of WalNotArchived."""
+    await measure_wal_archive(pool)
+    worked, failed = (
+        REGISTRY.get_sample_value(f"neurocards_wal_{name}_timestamp_seconds") or 0
+        for name in ("archived", "archive_failed")
+    )
+    return failed > worked > 0
+
+
 async def test_an_archive_that_is_away_is_told_and_loses_nothing(place: Place) -> None:
     url, away = place.server.url("neurocards"), place.repository.root / "away"
-
-    def since() -> tuple[float, float]:
-        """When archiving last worked, and when it last failed."""
-        names = (
-            "neurocards_wal_archived_timestamp_seconds",
-            "neurocards_wal_archive_failed_timestamp_seconds",
-        )
-        worked, failed = (REGISTRY.get_sample_value(name) or 0 for name in names)
-        return worked, failed
-
     async with asyncpg.create_pool(url, min_size=1, max_size=1) as pool:
         await archived(place)
         place.repository.wal.rename(away)
         await pool.execute("CREATE TABLE more ()")
         name = await pool.fetchval("SELECT pg_walfile_name(pg_switch_wal())")
-
-        async def told() -> bool:
-            await measure_wal_archive(pool)
-            worked, failed = since()
-            return failed > worked > 0
-
-        await eventually(told, what="the failure is told")
+        await eventually(lambda: failed_last(pool), what="the failure is told")
         away.rename(place.repository.wal)
         await pool.execute("CREATE TABLE even_more ()")
         await pool.execute("SELECT pg_switch_wal()")  # which makes Postgres look again at once
         await eventually(
             lambda: place.repository.wal_path(name).exists(), what=f"{name} is archived after all"
         )
+
+
+async def test_backups_and_archive_outlast_a_full_disk() -> None:
+    """Postgres goes on; half a backup is none, and what was in the way is said in one line."""
+    with short_folder() as root, small_disk(root / "backups", 200) as disk:
+        async with placed(root) as place, asyncpg.create_pool(place.server.url("neurocards")) as pool:
+            assert (await place.command("take")).exit_code == 0
+            (whole,) = place.repository.backups()
+            await eventually(partial(later_than, whole.label))  # a backup is named by its second
+            videos = place.folder.root / "blobs" / "videos"
+            videos.mkdir(parents=True)
+            for room, video in ((0, 0), (1_000_000, 0), (100_000_000, 150_000_000)):
+                (videos / "long.mp4").write_bytes(bytes(video))
+                disk.fill(room)
+                place.repository.prepare()  # as the system does before it starts
+                failed = await place.command("take")
+                assert failed.exit_code == 1 and failed.stdout == ""
+                assert re.fullmatch(r"no room for a backup in .*\n", failed.stderr), failed.stderr
+                assert str(place.repository.root) in failed.stderr and "REPLICATION" not in failed.stderr
+                assert place.repository.backups() == [whole]
+                assert not list(place.repository.root.glob(".*")), "half a backup"
+                if room == 0:
+                    await pool.execute("CREATE TABLE more ()")
+                    name = await pool.fetchval("SELECT pg_walfile_name(pg_switch_wal())")
+                    await eventually(lambda: failed_last(pool), what="the failure is told")
+                    await pool.execute("CREATE TABLE yet_more ()")
+                disk.free()
+            await pool.execute("CREATE TABLE even_more ()")
+            await archived(place)
+            assert place.repository.wal_path(name).exists()
+            (videos / "long.mp4").unlink()
+            assert (await place.command("take")).exit_code == 0
+            assert (await place.command("check")).exit_code == 0
 
 
 @pytest.mark.s3
