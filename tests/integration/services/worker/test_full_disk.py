@@ -1,11 +1,14 @@
-"""A Redis whose disk is full refuses every write: jobs in hand go on, new ones begin when there is room."""
+"""Full disks: of Redis, which then refuses every write, and of photos and videos. No job is lost."""
+
+from pathlib import Path
+from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
 
 from events.job import SubmissionAccepted
 from services.platform.outage_log import REDIS
-from tests.support.small_disk import small_redis
+from tests.support.small_disk import small_disk, small_redis
 from tests.support.waiting import eventually
 from tests.support.worker_fixture import WorkerFixture
 
@@ -43,3 +46,36 @@ async def test_a_worker_outlasts_a_redis_that_refuses_writes(
         await workshop.audit()
         await workshop.nothing_pending()
         await workshop.close()
+
+
+def failures(logs: list[Any]) -> list[str]:
+    """Why a video was not stored, once it was tried twice."""
+    found = [line["error"] for line in logs if line["event"] == "video_not_stored"]
+    return found if len(found) > 1 else []
+
+
+@pytest.mark.parametrize("in_time", [True, False], ids=["room in time", "room too late"])
+async def test_a_video_for_which_there_is_no_room_is_fetched_again_or_refunded(
+    workshop: WorkerFixture, tmp_path: Path, in_time: bool
+) -> None:
+    workshop.sandbox.turn(render_seconds=1.0)
+    with small_disk(tmp_path / "blobs", 4) as disk, capture_logs() as logs:
+        (job,) = await workshop.order(deadline_s=300 if in_time else 10)
+        running = await workshop.worker()
+        await workshop.come_to(job, SubmissionAccepted)
+        disk.fill()
+        in_vain = await eventually(lambda: failures(logs), what="two fetches in vain")
+        assert all("No space left on device" in words for words in in_vain)
+        assert not list(disk.folder.glob(".partial/.*")), "half a video is none"
+        if in_time:
+            disk.free()
+            assert (await workshop.ended(job)).outcome == "succeeded"
+            (video,) = disk.folder.glob("videos/*")
+            assert video.read_bytes()[4:8] == b"ftyp"
+        else:
+            assert (await workshop.ended(job)).outcome == "failed"
+            assert not list(disk.folder.glob("videos/*"))
+        await eventually(lambda: not running.worker.status()["jobs"], what="the worker lets it go")
+        assert not any("exc_info" in line for line in logs)
+    assert len(await workshop.tasks()) == 1
+    await workshop.audit()
