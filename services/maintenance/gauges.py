@@ -116,7 +116,7 @@ async def measure_backups(pool: Pool) -> int:
 
 
 async def measure_disks(folders: Mapping[str, Path | None]) -> int:
-    """Measure the room on the disk of each folder that can be seen."""
+    """Measure free room of each visible folder's disk."""
     for name, folder in folders.items():
         free = None if folder is None else await asyncio.to_thread(free_bytes, folder)
         if free is None:

@@ -69,7 +69,7 @@ class SmallRedis(msgspec.Struct):
     async def refuse_writes(self) -> None:
         """Fill its disk, and write until it takes nothing any more: it says MISCONF, and reads go on."""
         self.disk.fill()
-        with pytest.raises(ResponseError, match="MISCONF.*No space left"):
+        with pytest.raises(ResponseError, match=r"MISCONF.*No space left"):
             while True:
                 await self.redis.set("weight", bytes(4096))
 

@@ -50,7 +50,7 @@ def check_secret_files(settings: Settings) -> list[Check]:
 
 
 def check_folders(settings: Settings) -> list[Check]:
-    """Whether the data folder can be written to, and which disk is short of room."""
+    """Whether the data folder takes writes; each disk short of room."""
     folder = DataFolder(settings.data_dir)
     nearest = next(path for path in (folder.root, *folder.root.parents) if path.exists())
     if not os.access(nearest, os.W_OK):
