@@ -17,10 +17,11 @@ async def test_a_worker_outlasts_a_redis_that_refuses_writes(
     workshop: WorkerFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("services.platform.redis.AWAY_S", 0.05)
+    monkeypatch.setattr(REDIS, "_waiting", set())  # of tests before this one
     async with small_redis() as small:
         workshop.use_redis(small.url)
         workshop.sandbox.turn(render_seconds=1.0)
-        await workshop.worker()
+        await workshop.worker(lease_seconds=30.0)  # so that the other cannot take its seat meanwhile
         (job,) = await workshop.order()
         await workshop.come_to(job, SubmissionAccepted)
         with capture_logs() as logs:
