@@ -90,7 +90,8 @@ async def _drill(
             finally:
                 await scratch.close()
 
-    settings = recovery(repository, None, None)
+    # Its timeline must not come into the archive: the next restore would follow it.
+    settings = recovery(repository, None, None) | {"archive_mode": "off"}
     try:
         if archive := await asyncio.to_thread(_own_archive, repository, folder.root / _ARCHIVE):
             settings["restore_command"] = repository.restore_command(wal=archive)

@@ -59,6 +59,11 @@ async def test_a_drill_restores_verifies_and_says_what_a_loss_would_cost(place: 
     url = place.server.url("neurocards", OPERATOR)
     assert (await place.command("drill")).exit_code == 4, "without a backup"
     video = await logged_video(place, "rich")
+    owner = await asyncpg.connect(place.server.url())
+    for name in ("archive_mode", "archive_command"):  # in the data folder, as others keep them
+        value = await owner.fetchval(f"SHOW {name}")
+        await owner.execute(f"ALTER SYSTEM SET {name} = '{value}'")
+    await owner.close()
     assert (await place.command("take")).exit_code == 0
     await logged_video(place, "later")  # after the backup: its file cannot be in it
     await archived(place)
@@ -79,6 +84,8 @@ async def test_a_drill_restores_verifies_and_says_what_a_loss_would_cost(place: 
         and known.restore_s == row["restored_in_s"]
     )
     assert not (place.folder.root / WORK).exists()
+    timelines = {path.name[:8] for path in place.repository.wal.iterdir()}
+    assert timelines == {"00000001"}, "the next restore would follow another one"
 
     kept = place.repository.folder(place.repository.find(None).label)
     stored = stored_files.read_list(kept)
