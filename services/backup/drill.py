@@ -30,7 +30,7 @@ from projections.verify.run import Database, Report, verify
 from services.backup import stored_files
 from services.backup.check import gaps
 from services.backup.repository import FETCH, Backup, BackupError, Repository, RepositoryBusyError
-from services.backup.restore import Say, recovered, recovery
+from services.backup.restore import TIMELINE, Say, recovered, recovery
 from services.local.data_dir import DataFolder
 from services.local.system_user import server_user
 from services.platform.errors import explain
@@ -90,8 +90,9 @@ async def _drill(
             finally:
                 await scratch.close()
 
-    # Its timeline must not come into the archive: the next restore would follow it.
-    settings = recovery(repository, None, None) | {"archive_mode": "off"}
+    # Along the timeline in use, as a restore. Its own stays out of the archive, or the next would follow it.
+    timeline = int(await live.fetchval(TIMELINE), 16)
+    settings = recovery(repository, None, timeline) | {"archive_mode": "off"}
     try:
         if archive := await asyncio.to_thread(_own_archive, repository, folder.root / _ARCHIVE):
             settings["restore_command"] = repository.restore_command(wal=archive)
@@ -99,7 +100,7 @@ async def _drill(
     except (BackupError, LedgerError, asyncpg.PostgresError) as error:
         if live.is_closed():
             raise
-        problems.append(str(error))
+        problems.append(" ".join(str(error).split()))
     problems += await asyncio.to_thread(stored_files.damaged, repository.folder(backup.label))
     run = BackupRun(kind="drill", backup=backup.label, files=backup.files, size_bytes=backup.database_bytes)
     if report is not None and restored_at is not None:

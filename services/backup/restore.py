@@ -43,7 +43,7 @@ _FETCHED: Final = re.compile(r'restored log file "(\w{24})"')
 _TOO_EARLY: Final = "recovery ended before configured recovery target was reached"
 _HEAD = "SELECT position, recorded_at_us FROM events ORDER BY position DESC LIMIT 1"
 
-_TIMELINE = "SELECT left(pg_walfile_name(pg_current_wal_lsn()), 8)"
+TIMELINE = "SELECT left(pg_walfile_name(pg_current_wal_lsn()), 8)"
 
 
 class Restored(msgspec.Struct, frozen=True):
@@ -195,7 +195,7 @@ async def _head(url: str, work: Path) -> Restored:
     connection = await asyncpg.connect(url, timeout=30)
     try:
         row = await connection.fetchrow(_HEAD)
-        timeline = int(await connection.fetchval(_TIMELINE), 16)
+        timeline = int(await connection.fetchval(TIMELINE), 16)
     finally:
         await connection.close()
     position, recorded_at_us = (row["position"], row["recorded_at_us"]) if row else (0, 0)

@@ -1,6 +1,7 @@
 """Restore drills on a real Postgres that archives."""
 
 import asyncio
+import gzip
 import json
 import os
 from hashlib import sha256
@@ -67,6 +68,10 @@ async def test_a_drill_restores_verifies_and_says_what_a_loss_would_cost(place: 
     assert (await place.command("take")).exit_code == 0
     await logged_video(place, "later")  # after the backup: its file cannot be in it
     await archived(place)
+    left_over = gzip.compress(b"1\t0/1000000\tno recovery target specified\n")  # of a restore that was undone
+    history = place.repository.wal / "00000002.history.gz"
+    history.write_bytes(left_over)
+    stored_files.own_like(history, place.repository.wal)
     restored = await head(url)
     await play(url, "unarchived-")
 
@@ -85,7 +90,7 @@ async def test_a_drill_restores_verifies_and_says_what_a_loss_would_cost(place: 
     )
     assert not (place.folder.root / WORK).exists()
     timelines = {path.name[:8] for path in place.repository.wal.iterdir()}
-    assert timelines == {"00000001"}, "the next restore would follow another one"
+    assert timelines == {"00000001", "00000002"}, "the next restore would follow another one"
 
     kept = place.repository.folder(place.repository.find(None).label)
     stored = stored_files.read_list(kept)
