@@ -43,6 +43,8 @@ async def check(repository: Repository, backups: list[Backup]) -> list[Checked]:
             database = list(error.problems)
         damaged = await asyncio.to_thread(stored_files.damaged, folder)
         found += [Checked(backup.label, "database", database), Checked(backup.label, "files", damaged)]
+    for label, problem in repository.unreadable().items():
+        found.append(Checked(label, "backup.json", [problem]))
     if backups and (names := repository.wal_names()):
         oldest = backups[0]
         problems = gaps(names, oldest) + await asyncio.to_thread(_unreadable, repository, names, oldest)

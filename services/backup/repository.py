@@ -133,12 +133,23 @@ class Repository:
         return self.root / f".{label}"
 
     def backups(self) -> list[Backup]:
-        """All that are whole, the oldest first."""
-        found = []
-        for path in sorted(self.root.glob("*/backup.json")):
-            if not path.parent.name.startswith("."):
-                found.append(msgspec.json.decode(path.read_bytes(), type=Backup))
-        return found
+        """All that are whole, the oldest first; without those in `unreadable`."""
+        found = (self._read(path) for path in self._described())
+        return [backup for backup in found if isinstance(backup, Backup)]
+
+    def unreadable(self) -> dict[str, str]:
+        """Label of each backup whose backup.json cannot be read, and why."""
+        found = {path.parent.name: self._read(path) for path in self._described()}
+        return {label: error for label, error in found.items() if isinstance(error, str)}
+
+    def _described(self) -> list[Path]:
+        return [path for path in sorted(self.root.glob("*/backup.json")) if path.parent.name[0] != "."]
+
+    def _read(self, path: Path) -> Backup | str:
+        try:
+            return msgspec.json.decode(path.read_bytes(), type=Backup)
+        except (OSError, msgspec.DecodeError) as error:
+            return f"backup.json cannot be read: {error}"
 
     def find(self, label: str | None) -> Backup:
         """The backup of this name, or the newest. Raises BackupNotFoundError."""

@@ -27,7 +27,7 @@ from services.backup.repository import Backup, BackupError, BackupNotFoundError,
 from services.local import processes
 from services.local.binaries import find_client, find_postgres
 from services.local.data_dir import DataFolder
-from services.local.postgres import RESTORED, EmbeddedPostgres
+from services.local.postgres import OWNER, RESTORED, EmbeddedPostgres
 from services.local.system_user import make_private, server_user
 from services.platform.errors import StartError
 
@@ -37,13 +37,13 @@ SWAP_TIMEOUT_S: Final = 120.0
 _RESTORING: Final = "restoring"
 _LONGEST_RECOVERY_S: Final = 86_400.0
 _TELL_EVERY_S: Final = 10.0
-_SPARE_BYTES: Final = 300_000_000
+SPARE_BYTES: Final = 300_000_000
 """For WAL that is fetched: as in Postgres's own folder, some files at once."""
 _FETCHED: Final = re.compile(r'restored log file "(\w{24})"')
 _TOO_EARLY: Final = "recovery ended before configured recovery target was reached"
 _HEAD = "SELECT position, recorded_at_us FROM events ORDER BY position DESC LIMIT 1"
 
-TIMELINE = "SELECT left(pg_walfile_name(pg_current_wal_lsn()), 8)"
+_TIMELINE = "SELECT left(pg_walfile_name(pg_current_wal_lsn()), 8)"
 
 
 class Restored(msgspec.Struct, frozen=True):
@@ -79,9 +79,11 @@ def recovery(
     }
 
 
-def prepare(repository: Repository, backup: Backup, target: Path, uid: int, gid: int) -> None:
+def prepare(
+    repository: Repository, backup: Backup, target: Path, uid: int, gid: int, spare_bytes: int = SPARE_BYTES
+) -> None:
     """Copy the backup to `target`, to recover when Postgres starts. Raises BackupError."""
-    missing_bytes = backup.database_bytes + _SPARE_BYTES - shutil.disk_usage(target.parent).free
+    missing_bytes = backup.database_bytes + spare_bytes - shutil.disk_usage(target.parent).free
     if missing_bytes > 0:
         missing = f"{missing_bytes // 1_000_000 + 1} MB"
         raise BackupError(f"{backup.label} needs {missing} more room on the disk of {target.parent}")
@@ -132,14 +134,17 @@ async def restore_beside(
         raise BackupError(f"{ready} waits for the next start already; remove it to restore something else")
     settings = recovery(repository, to, timeline, folder.postgres / "pg_wal")
     work = folder.postgres.with_name(f"{folder.postgres.name}.{_RESTORING}")
-    found = await recovered(repository, backup, work, folder, settings | dict(archiving), say)
+    # Archived once it is in use: were this given up, what it had archived would lead the next restore astray.
+    options = settings | dict(archiving) | {"archive_command": ""}
+    found = await recovered(repository, backup, work, folder, options, say)
     work.rename(ready)
     return msgspec.structs.replace(found, folder=ready)
 
 
 async def recovered(
     repository: Repository, backup: Backup, work: Path, folder: DataFolder, settings: Mapping[str, str],
-    say: Say, look: Callable[[str], Awaitable[None]] | None = None,
+    say: Say, look: Callable[[str], Awaitable[None]] | None = None, *, spare_bytes: int = SPARE_BYTES,
+    database: str = "neurocards", owner: str = OWNER,
 ) -> Restored:  # fmt: skip
     """Recover a copy in a separate Postgres, `look` at it, stop it. Raises BackupError.
 
@@ -150,7 +155,7 @@ async def recovered(
     uid, gid = (user.pw_uid, user.pw_gid) if user else (-1, -1)
     shutil.rmtree(work, ignore_errors=True)
     say(f"copying {backup.label}")
-    await asyncio.to_thread(prepare, repository, backup, work, uid, gid)
+    await asyncio.to_thread(prepare, repository, backup, work, uid, gid, spare_bytes)
     sockets = folder.socket_folder() / name[0]
     sockets.mkdir(exist_ok=True)
     make_private(sockets)
@@ -163,11 +168,11 @@ async def recovered(
     teller = asyncio.create_task(_tell(log, began_at, say))
     try:
         await asyncio.to_thread(server.start)
-        found = await _head(server.url("neurocards"), work)
+        found = await _head(server.url(database, owner), work)
         if look is not None:
-            await look(server.url("neurocards"))
+            await look(server.url(database, owner))
     except StartError as error:
-        if _TOO_EARLY in log.read_text(errors="replace")[began_at:]:
+        if log.exists() and _TOO_EARLY in log.read_text(errors="replace")[began_at:]:
             raise BackupError(
                 "the WAL there is ends before that moment: give an earlier one, or leave --to out for its end"
             ) from error
@@ -195,7 +200,7 @@ async def _head(url: str, work: Path) -> Restored:
     connection = await asyncpg.connect(url, timeout=30)
     try:
         row = await connection.fetchrow(_HEAD)
-        timeline = int(await connection.fetchval(TIMELINE), 16)
+        timeline = int(await connection.fetchval(_TIMELINE), 16)
     finally:
         await connection.close()
     position, recorded_at_us = (row["position"], row["recorded_at_us"]) if row else (0, 0)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import msgspec
 
+from services.backup.repository import BackupDamagedError
 from services.platform.blobs import BlobFacts, BlobMissingError, BlobStore
 from services.platform.settings import Settings
 from services.recovery import checkpoint_files
@@ -138,19 +139,30 @@ async def _fetch(
 
 
 def read_list(backup: Path) -> list[Kept]:
+    """Raises BackupDamagedError."""
     decoder = msgspec.json.Decoder(Kept)
-    with (backup / LIST).open("rb") as file:
-        return [decoder.decode(line) for line in file]
+    try:
+        with (backup / LIST).open("rb") as file:
+            return [decoder.decode(line) for line in file]
+    except (OSError, msgspec.DecodeError) as error:
+        raise BackupDamagedError([f"{backup / LIST} cannot be read: {error}"]) from error
 
 
 def damaged(backup: Path) -> list[str]:
+    try:
+        kept_files = read_list(backup)
+    except BackupDamagedError as error:
+        return list(error.problems)
     problems = []
-    for kept in read_list(backup):
+    for kept in kept_files:
         path = backup / TREE / kept.path
-        if not path.is_file():
-            problems.append(f"{kept.path} is missing")
-        elif _digest(path) != kept.sha256:
-            problems.append(f"{kept.path} is not what was backed up")
+        try:
+            if not path.is_file():
+                problems.append(f"{kept.path} is missing")
+            elif _digest(path) != kept.sha256:
+                problems.append(f"{kept.path} is not what was backed up")
+        except OSError as error:
+            problems.append(f"{kept.path} cannot be read: {error.strerror}")
     return problems
 
 

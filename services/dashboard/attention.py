@@ -79,7 +79,9 @@ SAID: Final = {
     "old": N_("The last backup is older than 36 hours."),
     "undrilled": N_("No backup was restored on trial for eight days: what cannot be restored is none."),
 }
-_SERIOUS: Final = {"books", "overdue", "paused", "cap", "model", "balance", "redis", "lag", "disk"}
+_SERIOUS: Final = {
+    "books", "overdue", "paused", "cap", "model", "balance", "redis", "lag", "disk", "damaged",
+}  # fmt: skip
 _CAUSES = ("/errors", N_("the causes"))
 _REMEDIES: Final[dict[str, tuple[tuple[str, str], ...]]] = {
     **dict.fromkeys(("books", "unverified"), (("/machinery#integrity", N_("what was verified")),)),

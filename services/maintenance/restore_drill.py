@@ -34,7 +34,7 @@ class RestoreDrill:
 
     async def run_once(self) -> int:
         """Hold a drill if due; whether it was held."""
-        if not self._has_backups() or time.time() - self._begun_at_s() < AGAIN_S:
+        if not self._has_backups() or 0 <= time.time() - self._begun_at_s() < AGAIN_S:
             return 0
         if not await drill_is_due(self._pool, self._settings.drill_every_seconds):
             return 0

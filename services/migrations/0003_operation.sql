@@ -145,7 +145,9 @@ CREATE TABLE backup_runs (
     restore_s   float8,                               -- until Postgres answered on the restored: RTO
     lost_events bigint,                               -- that a loss of the machine at its beginning had taken
     lost_s      float8,                               -- since when they were there: RPO
-    problems    text[]      NOT NULL
+    problems    text[]      NOT NULL,
+    CHECK (cardinality(problems) <= 20 AND octet_length(array_to_string(problems, '')) <= 100000 AND length(backup) <= 100),
+    CHECK (seconds < 'infinity' AND coalesce(restore_s, 0) < 'infinity' AND coalesce(lost_s, 0) < 'infinity')
 );
 CREATE INDEX backup_runs_ended ON backup_runs (ended_at);
 
@@ -261,8 +263,10 @@ GRANT SELECT, INSERT, UPDATE ON model_circuits TO neurocards_app;
 GRANT SELECT, INSERT ON model_changes TO neurocards_app;
 GRANT SELECT ON note_deliveries TO neurocards_maintenance, neurocards_operator;
 GRANT INSERT, UPDATE ON note_deliveries, owner_alerts TO neurocards_maintenance;
-GRANT SELECT, INSERT, DELETE ON verification_runs, backup_runs TO neurocards_maintenance;
-GRANT INSERT ON backup_runs TO neurocards_operator;
+GRANT SELECT, INSERT, DELETE ON verification_runs TO neurocards_maintenance;
+GRANT SELECT, DELETE ON backup_runs TO neurocards_maintenance;
+GRANT INSERT (kind, backup, position, size_bytes, files, seconds, restore_s, lost_events, lost_s, problems)
+    ON backup_runs TO neurocards_maintenance, neurocards_operator;
 GRANT SELECT ON order_jobs, status_messages, deliveries TO neurocards_reader;
 GRANT SELECT ON model_circuits, model_changes, verification_runs, backup_runs, owner_alerts TO neurocards_reader;
 GRANT SELECT (number, kind, attempts, owed_at, due_at, sent_at, last_error) ON note_deliveries TO neurocards_reader;

@@ -18,7 +18,7 @@ Concern = Literal["damaged", "old", "undrilled"]
 TAKEN_S_MAX: Final = 36 * 3600.0
 DRILLED_S_MAX: Final = 8 * 86_400.0
 SAID: Final[dict[Concern, str]] = {
-    "damaged": "the newest check or drill of backups has found something: `neurocards backup drill`",
+    "damaged": "a check or drill has found something: `neurocards backup check`, then `drill`",
     "old": "the last backup is older than 36 hours: `neurocards backup take`",
     "undrilled": "none was restored on trial for eight days: `neurocards backup drill`",
 }

@@ -12,9 +12,9 @@ SELECT extract(epoch FROM clock_timestamp())::float8 AS now_s,
        (array_agg(restore_s ORDER BY number DESC) FILTER (WHERE restore_s IS NOT NULL))[1] AS restore_s,
        (array_agg(lost_s ORDER BY number DESC) FILTER (WHERE lost_s IS NOT NULL))[1] AS lost_s,
        coalesce((SELECT array_agg(problem) FROM (
-            SELECT DISTINCT ON (kind) problems FROM backup_runs WHERE kind <> 'backup' ORDER BY kind, number DESC
+            SELECT DISTINCT ON (kind) problems FROM backup_runs WHERE kind <> 'backup' AND ended_at <= clock_timestamp() ORDER BY kind, number DESC
        ) AS newest CROSS JOIN unnest(problems) AS problem), '{}') AS problems
-FROM backup_runs r
+FROM backup_runs r WHERE ended_at <= clock_timestamp()
 
 -- name: cursors
 -- Where each in-order consumer is, and when it came there.
@@ -55,15 +55,19 @@ WHERE d.position > 0 AND NOT EXISTS (
                                WHEN 'gift' THEN 'VideoGifted' ELSE 'PaymentSucceeded' END)
 
 -- name: drill_begins
--- The log's head, and the time now in epoch microseconds
+-- The log's head, the time now in epoch microseconds, the timeline in use, what was archived last, and what the database and its
+-- first superuser are called
 SELECT coalesce((SELECT position FROM events ORDER BY position DESC LIMIT 1), 0) AS head,
-       (extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS now_us
+       (extract(epoch FROM clock_timestamp()) * 1000000)::bigint AS now_us,
+       left(pg_walfile_name(pg_current_wal_lsn()), 8) AS timeline,
+       (SELECT last_archived_wal FROM pg_stat_archiver) AS archived,
+       current_database()::text AS database, (SELECT rolname::text FROM pg_roles WHERE oid = 10) AS owner
 
 -- name: drill_due
--- Whether there were backups, and no drill within $1 seconds, or within a day of one that found something
+-- Whether there was no drill within $1 seconds, nor within a day of one that found something. One in the future counts as none.
 SELECT NOT EXISTS (
-    SELECT FROM backup_runs WHERE kind = 'drill' AND ended_at > clock_timestamp()
-        - make_interval(secs => CASE WHEN problems = '{}' THEN $1::float8 ELSE least($1, 86400) END))
+    SELECT FROM backup_runs WHERE kind = 'drill' AND ended_at BETWEEN clock_timestamp()
+        - make_interval(secs => CASE WHEN problems = '{}' THEN $1::float8 ELSE least($1, 86400) END) AND clock_timestamp())
 
 -- name: files_named
 -- Photos and videos of the first $1 events that were not swept, with a video's SHA-256

@@ -87,9 +87,9 @@ def check(label: Label = None, output: Output = OutputFormat.table) -> None:
         checked = await check_backups(repository, [newest] if label else repository.backups())
         problems = [f"{one.backup} {one.part}: {problem}" for one in checked for problem in one.problems]
         seconds = round(time.monotonic() - began, 1)
-        await record(
-            settings, BackupRun(kind="check", backup=newest.label, seconds=seconds, problems=problems)
-        )
+        found = BackupRun(kind="check", backup=newest.label, seconds=seconds, problems=problems)
+        if label is None:  # of one alone nothing follows for the others
+            await record(settings, found)
         emit([check_row(one) for one in checked], output)
         if problems:
             raise typer.Exit(ExitCode.INTEGRITY)

@@ -4,6 +4,8 @@ import asyncio
 import gzip
 import json
 import os
+import sys
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 
@@ -19,9 +21,9 @@ from services.backup import stored_files
 from services.backup.drill import WORK
 from services.maintenance.gauges import measure_backups
 from services.maintenance.restore_drill import RestoreDrill
-from services.recovery.backup_runs import BackupStatus, backup_status
+from services.recovery.backup_runs import BackupRun, BackupStatus, DrillTask, backup_status, record_run
 from tests.integration.ledger.conftest import order, rich
-from tests.support.backups import Place, archived, head, play
+from tests.support.backups import Place, archived, head, later_than, play
 from tests.support.servers import OPERATOR
 from tests.support.waiting import eventually
 
@@ -121,6 +123,67 @@ async def test_a_drill_reads_the_archive_of_another_container_s_postgres(place: 
     (row,) = json.loads(done.stdout)
     assert (row["up_to"], row["result"]) == (until, "ok")
     assert not list(place.folder.root.glob("*.drill"))
+
+
+async def test_what_the_archive_lost_is_a_finding(place: Place) -> None:
+    assert (await place.command("take")).exit_code == 0
+    await play(place.server.url("neurocards", OPERATOR), "a-")
+    await archived(place)
+    newest = place.repository.wal_path(max(name for name in place.repository.wal_names() if len(name) == 24))
+    kept = newest.read_bytes()
+    newest.unlink()
+    (row,) = json.loads((await place.command("drill", "-o", "json")).stdout)
+    assert f"{newest.stem}, which Postgres archived last, is not in" in row["result"]
+    assert "recovery ended in WAL segment" in row["result"]
+
+    newest.write_bytes(gzip.compress(bytes(len(gzip.decompress(kept)))))  # there, and of no use
+    stored_files.own_like(newest, place.repository.wal)
+    (row,) = json.loads((await place.command("drill", "-o", "json")).stdout)
+    assert "recovery ended in WAL segment" in row["result"] and "archived last" not in row["result"]
+
+
+async def test_a_damaged_list_is_a_finding_and_keeps_nobody_from_other_backups(place: Place) -> None:
+    assert (await place.command("take")).exit_code == 0
+    first = place.repository.find(None)
+    await eventually(partial(later_than, first.label), what="another second begins")
+    assert (await place.command("take")).exit_code == 0
+    newest = place.repository.folder(place.repository.find(None).label)
+    (newest / stored_files.LIST).write_bytes(b'{"path')
+    done = await place.command("drill", "-o", "json")
+    assert done.exit_code == 3 and "files.jsonl cannot be read" in json.loads(done.stdout)[0]["result"]
+    assert (await place.command("check")).exit_code == 3
+    (newest / "backup.json").write_bytes(b"")
+    assert place.repository.find(None) == first
+    done = await place.command("check", "-o", "json")
+    assert done.exit_code == 3 and "backup.json cannot be read" in done.stdout
+
+
+async def test_a_drill_ends_with_its_parent(place: Place) -> None:
+    assert (await place.command("take")).exit_code == 0
+    url = place.server.url("neurocards", OPERATOR)
+    task = DrillTask(url, str(place.repository.root), str(place.folder.root))
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "services.backup.drill", stdin=asyncio.subprocess.PIPE
+    )
+    assert process.stdin
+    process.stdin.write(msgspec.json.encode(task) + b"\n")
+    await eventually((place.folder.root / WORK).exists, what="the drill begins")
+    process.stdin.close()
+    assert await process.wait() == 1
+
+
+async def test_who_may_leave_a_row_cannot_date_it(place: Place) -> None:
+    connection = await asyncpg.connect(place.server.url("neurocards", OPERATOR))
+    try:
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await connection.execute(
+                "INSERT INTO backup_runs (ended_at, kind, backup, position, size_bytes, files, seconds,"
+                " problems) VALUES ('infinity', 'drill', '', 0, 0, 0, 0, '{}')"
+            )
+        with pytest.raises(asyncpg.CheckViolationError):
+            await record_run(connection, BackupRun(kind="drill", backup="", restore_s=float("inf")))
+    finally:
+        await connection.close()
 
 
 async def test_a_backup_that_does_not_start_is_a_finding_of_the_drill(place: Place) -> None:
