@@ -49,7 +49,7 @@ from services.local.data_dir import DataFolder
 from services.local.system_user import server_user
 from services.platform.disks import LITTLE_BYTES
 from services.platform.errors import explain
-from services.recovery.backup_runs import BackupRun, DrillAnswer, DrillTask, query
+from services.recovery.backup_runs import PROBLEMS_MAX, BackupRun, DrillAnswer, DrillTask, query
 
 WORK = "postgres.drill"
 _ARCHIVE = "wal.drill"
@@ -108,17 +108,18 @@ async def _drill(
     assert begun is not None
     began, restored_at = time.monotonic(), None
     report: Report | None = None
+    unheld: list[tuple[str, int]] = []
     problems = [*gaps(repository.wal_names(), backup), *_not_archived(repository, begun["archived"])]
 
     async def look(url: str) -> None:
-        nonlocal report, restored_at
+        nonlocal report, restored_at, unheld
         restored_at = time.monotonic()
         say("verifying")
         report = await verify(Database(url, {}), gentle=True)
         problems.extend(f"{one.kind}: {one.message}" for one in report.problems)
-        async with _connected(url) as scratch, _connected(live_url) as live:
-            problems.extend(_ended_early(folder.log_path("drill"), begun["archived"], backup))
-            problems.extend(await _missing(repository, backup, scratch, live))
+        problems.extend(_ended_early(folder.log_path("drill"), begun["archived"], backup))
+        async with _connected(url) as scratch:
+            unheld = await _unheld(repository, backup, scratch)
 
     # Along the timeline in use, as a restore. Its own stays out of the archive, or the next would follow it.
     settings = recovery(repository, None, int(begun["timeline"], 16)) | _ALONE
@@ -137,7 +138,13 @@ async def _drill(
         problems.append(" ".join(str(error).split()))
     run = BackupRun(kind="drill", backup=backup.label, files=backup.files, size_bytes=backup.database_bytes)
     if report is not None and restored_at is not None:
-        run = await _measured(run, report.head, begun, live_url, problems)
+        async with _connected(live_url) as live:
+            run = await _measured(run, report.head, begun, live, problems)
+            problems += [
+                f"{blob} of position {position} is not in the backup as the log has it"
+                for blob, position in unheld
+                if not await live.fetchval(query("is_swept"), blob)
+            ]
         run = replace(run, restore_s=round(restored_at - began, 1))
         if run.position < backup.position:
             problems.append(f"it ends at position {run.position}, and was taken at {backup.position}")
@@ -145,14 +152,13 @@ async def _drill(
 
 
 async def _measured(
-    run: BackupRun, at: Cursor, begun: asyncpg.Record, live_url: str, problems: list[str]
+    run: BackupRun, at: Cursor, begun: asyncpg.Record, live: Connection, problems: list[str]
 ) -> BackupRun:
     """What of the log in use was not brought back."""
-    async with _connected(live_url) as live:
-        if await hash_at(live, at.position) != at.hash:
-            problems.append(f"the log in use has another event at position {at.position}: not its backup")
-        lost = max(begun["head"] - at.position, 0)
-        lost_us = await live.fetchval(query("recorded_at"), at.position + 1) if lost else begun["now_us"]
+    if await hash_at(live, at.position) != at.hash:
+        problems.append(f"the log in use has another event at position {at.position}: not its backup")
+    lost = max(begun["head"] - at.position, 0)
+    lost_us = await live.fetchval(query("recorded_at"), at.position + 1) if lost else begun["now_us"]
     lost_s = max(round((begun["now_us"] - lost_us) / 1e6, 1), 0.0)
     if begun["archived"] and lost_s > LOST_S_MAX:
         problems.append(f"{lost} events would be lost, the oldest {lost_s:g} s old, though WAL is archived")
@@ -200,22 +206,20 @@ def _own_archive(repository: Repository, backup: Backup, copy: Path) -> Path | N
     return copy
 
 
-async def _missing(
-    repository: Repository, backup: Backup, scratch: Connection, live: Connection
-) -> list[str]:
-    """Photos and videos of the log that it does not hold."""
+async def _unheld(repository: Repository, backup: Backup, scratch: Connection) -> list[tuple[str, int]]:
+    """Photos and videos of the log that are not in the backup."""
     if not backup.blobs:
         return []
     held = {kept.path: kept.sha256 for kept in stored_files.read_list(repository.folder(backup.label))}
-    problems = []
+    found: list[tuple[str, int]] = []
     async with scratch.transaction(readonly=True):
         async for row in scratch.cursor(query("files_named"), backup.position):
             digest = held.get(f"{stored_files.BLOBS}/{row['blob']}")
-            if digest is None and not await live.fetchval(query("is_swept"), row["blob"]):
-                problems.append(f"{row['blob']} of position {row['position']} is not in the backup")
-            elif digest is not None and row["sha256"] not in (None, digest):
-                problems.append(f"{row['blob']} is not what the log says at position {row['position']}")
-    return problems
+            if digest is None or row["sha256"] not in (None, digest):
+                found.append((row["blob"], row["position"]))
+            if len(found) >= PROBLEMS_MAX:
+                break
+    return found
 
 
 def main() -> None:

@@ -5,9 +5,12 @@ import gzip
 import json
 import os
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import msgspec
@@ -17,6 +20,7 @@ from prometheus_client import REGISTRY
 from events.job import Video
 from ledger import commands as c
 from ledger.log.ledger import Ledger
+from services.backup import drill as drills
 from services.backup import stored_files
 from services.backup.drill import WORK
 from services.maintenance.gauges import measure_backups
@@ -105,7 +109,7 @@ async def test_a_drill_restores_verifies_and_says_what_a_loss_would_cost(place: 
     done = await place.command("drill", "-o", "json")
     assert done.exit_code == 3, done.stderr
     (row,) = json.loads(done.stdout)
-    assert f"videos/{video.name} of position " in row["result"] and "is not in the backup" in row["result"]
+    assert video.name in row["result"] and "is not in the backup as the log has it" in row["result"]
     assert f"another event at position {restored}" in row["result"]
     assert (await status(place)).concern == "damaged"
 
@@ -140,6 +144,25 @@ async def test_what_the_archive_lost_is_a_finding(place: Place) -> None:
     stored_files.own_like(newest, place.repository.wal)
     (row,) = json.loads((await place.command("drill", "-o", "json")).stdout)
     assert "recovery ended in WAL segment" in row["result"] and "archived last" not in row["result"]
+
+
+async def test_a_log_in_use_that_goes_away_is_no_finding(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert (await place.command("take")).exit_code == 0
+    asked = drills._connected
+
+    @asynccontextmanager
+    async def away(url: str) -> AsyncIterator[Any]:
+        if url == live and (place.folder.root / WORK).exists():
+            raise ConnectionRefusedError("the log in use is away")
+        async with asked(url) as connection:
+            yield connection
+
+    live = place.server.url("neurocards", OPERATOR)
+    monkeypatch.setattr(drills, "_connected", away)
+    with pytest.raises(ConnectionRefusedError):
+        await drills.drill(place.repository, place.folder, live, lambda _: None)
 
 
 async def test_a_damaged_list_is_a_finding_and_keeps_nobody_from_other_backups(place: Place) -> None:
