@@ -21,9 +21,8 @@ async def check_files(pool: Pool, blobs: BlobStore, *, read: bool) -> list[Probl
     findings = Findings()
     async with pool.acquire() as connection, connection.transaction(readonly=True):
         await lift_transaction_timeout(connection)
-        await connection.execute(
-            "SET LOCAL idle_in_transaction_session_timeout = 0"
-        )  # a bucket takes minutes
+        # A bucket takes minutes.
+        await connection.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
         cursor = await connection.cursor(query("files_logged"))
         while rows := await cursor.fetch(_PAGE):
             sizes = await blobs.sizes([row["blob"] for row in rows])

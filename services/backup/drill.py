@@ -31,6 +31,7 @@ from ledger.postgres import Connection, connect_in_turn
 from projections.engine.subprocess_task import read_task
 from projections.engine.subprocess_task import say as answer
 from projections.verify.run import Database, Report, verify
+from services.accounts.logged_files import query as files_query
 from services.backup import stored_files
 from services.backup.check import gaps
 from services.backup.repository import (
@@ -41,7 +42,6 @@ from services.backup.repository import (
     RepositoryBusyError,
     number_of,
     segment_of,
-    unneeded,
 )
 from services.backup.restore import SPARE_BYTES, Say, recovered, recovery
 from services.backup.take import verify_backup
@@ -143,7 +143,7 @@ async def _drill(
             problems += [
                 f"{blob} of position {position} is not in the backup as the log has it"
                 for blob, position in unheld
-                if not await live.fetchval(query("is_swept"), blob)
+                if not await live.fetchval(files_query("is_swept"), blob)
             ]
         run = replace(run, restore_s=round(restored_at - began, 1))
         if run.position < backup.position:
@@ -190,8 +190,7 @@ def _own_archive(repository: Repository, backup: Backup, copy: Path) -> Path | N
         return None
     shutil.rmtree(copy, ignore_errors=True)
     copy.mkdir(mode=0o700)
-    first = segment_of(backup.begin_lsn, backup.segment_bytes)
-    old = set(unneeded(repository.wal_names(), first, backup.segment_bytes))
+    old = set(repository.wal_before(backup))
     needed = [repository.wal_path(name) for name in repository.wal_names() if name not in old]
     size_bytes = sum(path.lstat().st_size for path in needed)
     if shutil.disk_usage(copy).free < size_bytes + LITTLE_BYTES:

@@ -162,6 +162,11 @@ class Repository:
     def wal_names(self) -> list[str]:
         return sorted(path.name.removesuffix(WAL_SUFFIX) for path in self.wal.glob(f"*{WAL_SUFFIX}"))
 
+    def wal_before(self, backup: Backup) -> list[str]:
+        """Archived WAL that this backup and later ones do not need."""
+        size = backup.segment_bytes
+        return unneeded(self.wal_names(), segment_of(backup.begin_lsn, size), size)
+
     def wal_path(self, name: str) -> Path:
         return self.wal / f"{name}{WAL_SUFFIX}"
 
@@ -175,10 +180,7 @@ class Repository:
             if (self.root / name) != hidden:
                 (self.root / name).rename(hidden)  # at once: what is half removed is no backup
             shutil.rmtree(hidden)
-        oldest = backups[-keep:][0]
-        names = unneeded(
-            self.wal_names(), segment_of(oldest.begin_lsn, oldest.segment_bytes), oldest.segment_bytes
-        )
+        names = self.wal_before(backups[-keep:][0])
         for name in names:
             self.wal_path(name).unlink(missing_ok=True)
         return gone, len(names)

@@ -80,10 +80,6 @@ SELECT f.position, f.blob, f.sha256 FROM (
 WHERE f.blob IS NOT NULL AND NOT EXISTS (SELECT FROM swept_blobs s WHERE s.blob = f.blob)
 ORDER BY f.position
 
--- name: is_swept
--- Whether a file was deleted on purpose. $1 a blob
-SELECT EXISTS (SELECT FROM swept_blobs WHERE blob = $1)
-
 -- name: lines_forget
 -- Forget what the status messages show of jobs that the log does not have, or has not ended: the latter are
 -- written again from the log.
